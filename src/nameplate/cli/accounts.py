@@ -1,0 +1,34 @@
+"""``nameplate accounts``: people with a password of this server's own."""
+
+import sys
+from getpass import getpass
+
+from cyclopts import App
+
+from nameplate.errors import ConfigurationError
+from nameplate.upstream.local_accounts import hash_password
+
+__all__ = ["accounts"]
+
+accounts = App(name="accounts", help="Local accounts.")
+
+
+@accounts.command(name="hash-password")
+def hash_password_command() -> None:
+    """Print the hash of a password, for ``password_hash`` in the configuration.
+
+    Asks for it twice, or reads one line from standard input where that is no terminal.
+    """
+    print(hash_password(_read_password()))
+
+
+def _read_password() -> str:
+    if not sys.stdin.isatty():
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = getpass("Password: ")
+        if password != getpass("Once more: "):
+            raise ConfigurationError("password", "the two are not the same.")
+    if len(password) < 8:
+        raise ConfigurationError("password", "use at least 8 characters (NIST SP 800-63B §5.1.1.2).")
+    return password

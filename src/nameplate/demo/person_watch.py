@@ -1,0 +1,89 @@
+"""Watches what the authorization server is asked by the person's browser, and tells the steps that are seen there."""
+
+import json
+from collections.abc import Mapping
+
+from nameplate.demo.callback import CallbackListener
+from nameplate.demo.pages import read_page
+from nameplate.demo.steps import Detail
+from nameplate.demo.story import DemoFailed, Story
+from nameplate.demo.traffic import Exchange
+from nameplate.demo.world import DOCUMENT_PATH, DemoWorld
+
+__all__ = ["PersonWatch"]
+
+
+class PersonWatch:
+    """Listens to the traffic of the authorization server. A refusal of the client's own request ends the waiting."""
+
+    def __init__(self, world: DemoWorld, story: Story, callback: CallbackListener) -> None:
+        self._world = world
+        self._story = story
+        self._callback = callback
+        self._question = ""
+        world.traffic.on_exchange = self._see
+
+    def _see(self, exchange: Exchange) -> None:
+        match exchange.method, exchange.path:
+            case "GET", "/authorize":
+                self._see_authorize(exchange)
+            case "GET", "/consent" if exchange.status == 200:
+                self._question = exchange.page
+            case "POST", "/sign-in" if exchange.status == 303:
+                self._see_sign_in()
+            case "POST", "/consent" if exchange.status == 303 and "code=" in exchange.location:
+                self._see_consent()
+            case _:
+                pass
+
+    def _see_authorize(self, exchange: Exchange) -> None:
+        """The document is fetched while this request is answered."""
+        if exchange.status == 200:
+            self._question = exchange.page
+        if not self._story.expects("document"):
+            return
+        if exchange.status == 200 and DOCUMENT_PATH in self._world.host.requests:
+            self._story.tell("document", self._describe_document(exchange))
+        elif exchange.status != 200:
+            self._callback.give_up(_build_failure(exchange))
+
+    def _see_sign_in(self) -> None:
+        if self._story.expects("sign_in"):
+            account = self._world.account
+            self._story.tell("sign_in", {"account": f"{account.username} ({account.display_name})"})
+
+    def _see_consent(self) -> None:
+        if self._story.expects("consent"):
+            self._story.tell("consent", _describe_question(self._question))
+        elif self._story.expects("step_up_consent"):
+            fetches = self._world.host.requests.count(DOCUMENT_PATH)
+            self._story.tell("step_up_consent", {**_describe_question(self._question), "document_fetches": fetches})
+
+    def _describe_document(self, exchange: Exchange) -> Mapping[str, Detail]:
+        host = self._world.host
+        body = host.documents[DOCUMENT_PATH].body
+        document = json.loads(body)
+        return {
+            "request": f"GET {self._world.client_id}",
+            "allowed_by": f"[[fetch.private_hosts]] {host.name}, port {host.port}",
+            "size": f"{len(body)} bytes",
+            "client_name": document["client_name"],
+            "redirect_uris": ", ".join(document["redirect_uris"]),
+            "token_endpoint_auth_method": document["token_endpoint_auth_method"],
+            "checked_fetched_and_answered_in": f"{exchange.milliseconds:.0f} ms",
+        }
+
+
+def _describe_question(page: str) -> Mapping[str, Detail]:
+    """What the consent page said."""
+    read = read_page(page)
+    who = [text for text in read.paragraphs if text][:3]
+    return {"question": read.headline, "who_asks": " ".join(who), "permissions": read.items, "warnings": read.warnings}
+
+
+def _build_failure(exchange: Exchange) -> DemoFailed:
+    """The server's error page in its own words."""
+    read = read_page(exchange.page)
+    said: dict[str, Detail] = {"page": f"{exchange.status}: {read.headline}"}
+    said |= {name.lower(): text for name, text in read.terms.items()}
+    return DemoFailed("The authorization server refuses the client's request.", details=said)

@@ -1,0 +1,62 @@
+"""Keeps the demo to its story: each step once, in order, with the time that it took."""
+
+import time
+from collections.abc import Mapping
+
+from nameplate.demo.report import Reporter
+from nameplate.demo.steps import STORY, Detail, Step, StepEvent, StepName
+
+__all__ = ["DemoFailed", "Story"]
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on. ``problem`` says what happened, ``remedy`` what to do (the step's own where it is empty).
+    ``details`` are facts worth showing.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", details: Mapping[str, Detail] | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+        self.details = details or {}
+
+
+class Story:
+    """Where the demo stands. What comes out of order is a failure of the step that was due."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._told = 0
+        self._last = time.perf_counter()
+        reporter.wait_for(STORY[0])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every step was told."""
+        return self._told == len(STORY)
+
+    def expects(self, name: StepName) -> bool:
+        """Whether this step is due now."""
+        return not self.is_complete and STORY[self._told].name == name
+
+    def tell(self, name: StepName, details: Mapping[str, Detail]) -> None:
+        """Report that the step came about. Raises ``DemoFailed`` where another one was due."""
+        if not self.expects(name):
+            due = "nothing more" if self.is_complete else STORY[self._told].title
+            raise DemoFailed(f"What came was {name!r}, and what was due: {due}.")
+        self._report(STORY[self._told], ok=True, details=details)
+        self._told += 1
+        if not self.is_complete:
+            self._reporter.wait_for(STORY[self._told])
+
+    def fail(self, failure: DemoFailed) -> None:
+        """Report that the step that is due did not come about."""
+        step = STORY[min(self._told, len(STORY) - 1)]
+        details = {**failure.details, "problem": failure.problem, "remedy": failure.remedy or step.remedy}
+        self._report(step, ok=False, details=details)
+
+    def _report(self, step: Step, *, ok: bool, details: Mapping[str, Detail]) -> None:
+        now = time.perf_counter()
+        milliseconds = round((now - self._last) * 1000, 1)
+        self._last = now
+        self._reporter.report(StepEvent(step=step, ok=ok, milliseconds=milliseconds, details=details))

@@ -1,0 +1,267 @@
+"""What the authorization server needs of a store.
+
+Each method is one sentence of the protocol and one transaction, which also records the audit event of what it did;
+those that decide something answer with a verdict. There is no get, put or delete: single use cannot be built on one. A
+method that has returned is durable. ``now`` is epoch seconds; what has an ``expires_at`` is over from that second on.
+Whatever ends a grant also records ``grant.revoked``, whose detail says why. Anything the store cannot do raises
+``StoreError``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nameplate.protocol.audit import AuditEvent
+from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
+
+__all__ = [
+    "AlreadyAnswered",
+    "Approved",
+    "ChallengeSpent",
+    "Denied",
+    "Full",
+    "GrantStore",
+    "KeyStore",
+    "PersonStore",
+    "Recorded",
+    "Redeemed",
+    "Repeated",
+    "Replayed",
+    "Reused",
+    "Rotated",
+    "Store",
+    "StoredSigningKey",
+    "Unknown",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """There is no such thing, or no longer, or not for this caller: the three are not told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """It is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The cap on things that strangers can cause to be stored is reached; try later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """This call consumed the pending authorization, and the code and grant it carried now exist."""
+
+    pending: PendingAuthorization
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """This call consumed the pending authorization; nothing was granted."""
+
+    pending: PendingAuthorization
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyAnswered:
+    """An earlier call consumed the pending authorization (double submit, reload, second tab)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeSpent:
+    """The client already got a code for this code challenge, through another pending authorization."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """This call, and no other, redeemed the code. ``grant`` is what it bought."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The code had been spent before. ``grant_revoked`` says whether this call ended what it bought."""
+
+    grant_revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """This call, and no other, rotated the refresh token."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The token was rotated moments ago; ``sealed_answer`` is what its first use stored, ``answered_at`` when."""
+
+    sealed_answer: bytes
+    answered_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """The token was rotated before and may not be repeated: this call revoked its grant."""
+
+    grant_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSigningKey:
+    """A signing key as it lies in the store: ``kid``, and the private key in JWK JSON form."""
+
+    kid: str
+    private_jwk: str
+    created_at: int
+
+
+class GrantStore(Protocol):
+    """From the question on the consent page to the last refresh."""
+
+    async def record_authorization(self, pending: PendingAuthorization, *, limit: int) -> Recorded | Full:
+        """Keep a request until the person answers. ``limit`` caps how many are kept at once, answered and expired ones
+        included until swept.
+        """
+        ...
+
+    async def load_authorization(
+        self, id_hash: bytes, browser_hash: bytes, now: int
+    ) -> PendingAuthorization | AlreadyAnswered | Unknown:
+        """The request that waits under this id in this browser, unless it expired or was answered."""
+        ...
+
+    async def is_challenge_spent(self, client_id: str, code_challenge: str) -> bool:
+        """Whether this client already got a code for this challenge (as far back as codes are kept)."""
+        ...
+
+    async def approve_authorization(
+        self, id_hash: bytes, browser_hash: bytes, *, grant: Grant, code: AuthorizationCode, now: int
+    ) -> Approved | AlreadyAnswered | ChallengeSpent | Unknown:
+        """Consume the pending authorization and record grant and code, all or nothing. ``authorization.approved``.
+
+        Only ``Approved`` changes anything: where the challenge is spent, the pending authorization stays unanswered.
+        """
+        ...
+
+    async def deny_authorization(
+        self, id_hash: bytes, browser_hash: bytes, *, subject: str, now: int
+    ) -> Denied | AlreadyAnswered | Unknown:
+        """Consume the pending authorization without granting anything. ``authorization.denied``."""
+        ...
+
+    async def load_code(self, code_hash: bytes) -> tuple[AuthorizationCode, Grant] | Unknown:
+        """The code, spent or expired or not, with its grant, revoked or not, for 24 hours after the code's issue."""
+        ...
+
+    async def redeem_code(
+        self, code_hash: bytes, *, refresh_token: RefreshToken | None, now: int, replay_revokes_after_seconds: int
+    ) -> Redeemed | Replayed | Unknown:
+        """Spend the code, once over all replicas, and record the first refresh token with it. ``code.redeemed``.
+
+        A code spent before is ``Replayed`` (``code.replayed``), even after it expired; when it was spent more than
+        ``replay_revokes_after_seconds`` ago, its grant is revoked in the same transaction. Codes that expired unspent,
+        and codes of revoked or expired grants, are ``Unknown``.
+        """
+        ...
+
+    async def burn_code(self, code_hash: bytes, now: int) -> None:
+        """Spend the code without an answer: somebody presented it with the wrong verifier, client or redirect URI.
+        ``code.burned``. Nothing happens to a code that was spent before.
+        """
+        ...
+
+    async def load_refresh_token(self, token_hash: bytes) -> tuple[RefreshToken, Grant] | Unknown:
+        """The refresh token, rotated or not, with its grant, revoked or not."""
+        ...
+
+    async def rotate_refresh_token(
+        self,
+        token_hash: bytes,
+        *,
+        successor: RefreshToken,
+        sealed_answer: bytes,
+        now: int,
+        repeat_seconds: int,
+        repeat_limit: int,
+    ) -> Rotated | Repeated | Reused | Unknown:
+        """Replace a refresh token by ``successor``, once over all replicas, and keep ``sealed_answer`` for repeats of
+        the old one.
+
+        A token rotated no more than ``repeat_seconds`` ago, fewer than ``repeat_limit`` times repeated, whose successor
+        was not used yet, is ``Repeated``. Any other second use is ``Reused`` and revokes the grant. Expired tokens and
+        tokens of revoked or expired grants are ``Unknown``. ``refresh_token.rotated``, ``.repeated``, ``.reused``.
+        """
+        ...
+
+    async def revoke_grant(self, grant_id: str, *, reason: str, now: int) -> bool:
+        """End a grant with all it bought. True where this call ended it, not an earlier one. ``grant.revoked``."""
+        ...
+
+
+class PersonStore(Protocol):
+    """Who signed in, and how often somebody tried."""
+
+    async def record_subject(self, upstream_issuer: str, upstream_subject: str, *, candidate: str, now: int) -> str:
+        """Our stable ``sub`` for this person: the one recorded first, by whichever replica."""
+        ...
+
+    async def record_session(self, session: Session, *, replaces: bytes | None) -> None:
+        """Start a session, end the one it replaces, in one step (session fixation). ``session.started``, ``.ended``."""
+        ...
+
+    async def load_session(self, id_hash: bytes, now: int) -> Session | Unknown:
+        """The session, unless it expired or ended."""
+        ...
+
+    async def end_session(self, id_hash: bytes, now: int) -> None:
+        """Sign out. ``session.ended``."""
+        ...
+
+    async def spend(self, budget: str, cost: int, *, capacity: int, refill_per_second: float, now: float) -> bool:
+        """Take ``cost`` from the token bucket named ``budget`` (created full). False, and nothing taken, where too
+        little is left.
+        """
+        ...
+
+
+class KeyStore(Protocol):
+    """The keys that sign access tokens."""
+
+    async def record_signing_key(self, key: StoredSigningKey) -> Sequence[StoredSigningKey]:
+        """Store ``key`` if there is none yet; answer with all keys, newest first, whichever replica made them.
+        ``signing_key.created``.
+        """
+        ...
+
+    async def load_signing_keys(self) -> Sequence[StoredSigningKey]:
+        """All keys, newest first."""
+        ...
+
+
+class Store(GrantStore, PersonStore, KeyStore, Protocol):
+    """The whole store, as the authorization server is given it."""
+
+    async def load_audit_events(self, *, after_id: int = 0, limit: int = 1000) -> Sequence[tuple[int, AuditEvent]]:
+        """Audit events in the order of their transactions, each with its increasing id."""
+        ...
+
+    async def sweep(self, now: int, *, limit: int) -> int:
+        """Delete at most ``limit`` rows that nothing can need any more; the number deleted.
+
+        Kept are: pending authorizations, refresh tokens and sessions until they expire, answered or rotated ones too;
+        codes for 24 hours after their issue; budgets until they are full again; grants until they ended and nothing
+        refers to them; subjects, signing keys and audit events for ever.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Prove that the store can read and commit right now; ``StoreError`` where it cannot."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was accepted, then let go of every resource."""
+        ...

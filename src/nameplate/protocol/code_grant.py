@@ -1,0 +1,69 @@
+"""Redeeming an authorization code (RFC 6749 §4.1.3, OAuth 2.1 §4.1.3, RFC 7636 §4.6; decisions 11 and 12)."""
+
+from dataclasses import dataclass
+
+from nameplate.errors import TokenError
+from nameplate.protocol.grant import AuthorizationCode, Grant
+from nameplate.protocol.parameters import Parameters
+from nameplate.protocol.pkce import is_proof
+
+__all__ = [
+    "CODE_SECONDS",
+    "REPLAY_REVOKES_AFTER_SECONDS",
+    "CodeRequest",
+    "build_code_refusal",
+    "check_code",
+    "parse_code_request",
+]
+
+CODE_SECONDS = 60
+"""How long a code lives."""
+
+REPLAY_REVOKES_AFTER_SECONDS = 10
+"""A second redemption sooner than this is a client's retry; later it is somebody else (RFC 6749 §10.5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRequest:
+    """A request to redeem a code. ``redirect_uri`` is enforced where it was sent, never required (OAuth 2.1 §10.2)."""
+
+    code: str
+    client_id: str
+    code_verifier: str
+    redirect_uri: str | None
+
+
+def parse_code_request(parameters: Parameters, client_id: str) -> CodeRequest:
+    """Read the request. Raises ``TokenError`` ``invalid_request`` where code or verifier is missing."""
+    code, verifier = parameters.get("code"), parameters.get("code_verifier")
+    if code is None:
+        raise TokenError("invalid_request", "The request has no code.", reason="token.code_missing")
+    if verifier is None:
+        raise TokenError("invalid_request", "The request has no code_verifier.", reason="token.verifier_missing")
+    return CodeRequest(
+        code=code, client_id=client_id, code_verifier=verifier, redirect_uri=parameters.get("redirect_uri")
+    )
+
+
+def build_code_refusal(reason: str) -> TokenError:
+    """The one answer to every code that is not good: unknown, expired, foreign and spent codes get the same words."""
+    return TokenError("invalid_grant", "The authorization code is not valid.", reason=reason)
+
+
+def check_code(request: CodeRequest, code: AuthorizationCode, grant: Grant, now: int) -> None:
+    """Whether this request may redeem this code, but for whether somebody did before: only the store can say that.
+
+    Raises ``TokenError`` ``invalid_grant``. A code that is refused here has been seen by somebody who must not have it,
+    or by a client that will never succeed: the caller burns it.
+    """
+    if code.client_id != request.client_id:
+        raise build_code_refusal("code.other_client")
+    if request.redirect_uri not in (None, code.redirect_uri):
+        raise build_code_refusal("code.other_redirect_uri")
+    if not is_proof(request.code_verifier, code.code_challenge):
+        raise build_code_refusal("code.wrong_verifier")
+    # A spent code goes on to the store however old it is: the rightful client's code in a second pair of hands is a theft.
+    if code.spent_at is None and code.expires_at <= now:
+        raise build_code_refusal("code.expired")
+    if grant.revoked_at is not None:
+        raise build_code_refusal("code.grant_revoked")

@@ -1,0 +1,59 @@
+"""``protect``: one line that makes an ASGI application a protected resource."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from starlette.types import ASGIApp
+
+from nameplate.resource.keys import Keys
+from nameplate.resource.protected_app import ProtectedApp
+from nameplate.resource.rules import ResourceOptions, build_rules
+from nameplate.resource.verifier import AccessTokenVerifier
+
+__all__ = ["protect"]
+
+
+def protect(
+    app: ASGIApp,
+    *,
+    resource: str,
+    issuer: str,
+    scopes: Iterable[str],
+    tool_scopes: Mapping[str, Sequence[str]] | None = None,
+    options: ResourceOptions | None = None,
+) -> ProtectedApp:
+    """The application behind a guard that admits only bearers of access tokens issued for it.
+
+    ``resource`` is its own URL as clients know it, ``issuer`` the authorization server's: both are compared with
+    tokens byte for byte. ``scopes`` are all the scopes there are (a mapping from scope to description will do).
+    An MCP ``tools/call`` needs what ``tool_scopes`` says for its tool, and any request what ``options.required_scope``
+    says.
+
+    The guard serves the protected resource metadata (RFC 9728) at its well-known paths, answers 401, 403 and 400 with
+    a challenge (RFC 6750 §3), and 503 while no key of the issuer can be had. A request that passes carries its
+    ``AccessToken`` in ``scope["nameplate.access_token"]`` and ``current_access_token()``.
+
+    Browsers' cross-origin requests need a CORS middleware around all of this. Raises ``ConfigurationError`` for
+    settings that cannot work.
+    """
+    options = options or ResourceOptions()
+    rules = build_rules(
+        resource=resource,
+        issuer=issuer,
+        scopes=scopes,
+        tool_scopes=tool_scopes or {},
+        options=options,
+    )
+    verifier = AccessTokenVerifier(
+        issuer=issuer,
+        resource=resource,
+        keys=options.keys or _build_remote_keys(issuer, options.trusted_ca_file),
+        leeway_seconds=options.leeway_seconds,
+        clock=options.clock,
+    )
+    return ProtectedApp(app, rules, verifier)
+
+
+def _build_remote_keys(issuer: str, trusted_ca_file: str | None) -> Keys:
+    from nameplate.resource.remote_keys import RemoteKeys  # httpx2, which a server with its own keys never needs
+
+    return RemoteKeys(issuer, trusted_ca_file=trusted_ca_file)

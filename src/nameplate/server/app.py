@@ -1,0 +1,179 @@
+"""The authorization server as an ASGI application: its routes, and the life of its parts.
+
+This is the one place where the server is composed.
+"""
+
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from nameplate.errors import ProtocolError, StoreError
+from nameplate.protocol.cors import build_preflight_headers
+from nameplate.protocol.server_metadata import build_metadata_paths, build_server_metadata, get_issuer_path
+from nameplate.protocol.token_request import AUTH_METHODS
+from nameplate.server.answers import NO_STORE, build_token_error
+from nameplate.server.authorize import authorize
+from nameplate.server.consent import answer_consent, show_consent
+from nameplate.server.context import Clock, ServerContext
+from nameplate.server.parts import open_context
+from nameplate.server.public_documents import build_json_document, show_stylesheet
+from nameplate.server.refusals import refuse_on_page, server_failed, store_failed
+from nameplate.server.settings import Settings
+from nameplate.server.sign_in import sign_in, sign_out
+from nameplate.server.token import token
+
+__all__ = ["AuthorizationServer"]
+
+logger = logging.getLogger("nameplate.server")
+
+Endpoint = Callable[[Request, ServerContext], Awaitable[Response]]
+
+METADATA_SECONDS = 300
+JWKS_SECONDS = 300
+
+
+class AuthorizationServer:
+    """An authorization server.
+
+    Standing alone, ``standalone_app()`` is all there is to it. In another Starlette application, mount ``app`` at the
+    issuer's path, add ``well_known_routes()`` to the application's own routes, and run ``lifespan`` (or enter
+    ``running()``)::
+
+        server = AuthorizationServer(settings)
+        app = Starlette(
+            routes=[*server.well_known_routes(), Mount(server.base_path, server.app)], lifespan=server.lifespan
+        )
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._context: ServerContext | None = None
+        self.base_path = get_issuer_path(settings.issuer)
+        """The issuer's path: empty, or where ``app`` has to be mounted."""
+        self.app = Starlette(routes=self._routes(), exception_handlers={Exception: self._show_mistake})
+        """Everything below the issuer's path."""
+        self._metadata = build_json_document(
+            build_server_metadata(
+                settings.issuer,
+                scopes=[scope.name for resource in settings.resources for scope in resource.scopes],
+                documents_enabled=settings.cimd.enabled,
+                auth_methods=AUTH_METHODS,
+            ),
+            max_age_seconds=METADATA_SECONDS,
+        )
+
+    @property
+    def context(self) -> ServerContext:
+        """The running parts. Raises ``RuntimeError`` before ``running()`` was entered."""
+        if self._context is None:
+            raise RuntimeError(
+                "the authorization server is not running: enter running(), or pass lifespan to the application"
+            )
+        return self._context
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ServerContext]:
+        """Open the store, the keys and the fetcher; close them at the end."""
+        async with open_context(self._settings, clock=self._clock) as context:
+            self._context = context
+            try:
+                yield context
+            finally:
+                self._context = None
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:  # noqa: ARG002  (Starlette passes the application)
+        """``running()`` in the form that Starlette takes."""
+        async with self.running():
+            yield
+
+    def standalone_app(self) -> Starlette:
+        """The server alone, at the root of its host, with ``/healthz`` and ``/readyz``."""
+        health: list[BaseRoute] = [
+            Route("/healthz", self._show_health, methods=["GET"]),
+            Route("/readyz", self._show_readiness, methods=["GET"]),
+        ]
+        return Starlette(
+            routes=[*health, *self.well_known_routes(), Mount(self.base_path, self.app)], lifespan=self.lifespan
+        )
+
+    def well_known_routes(self) -> list[BaseRoute]:
+        """The metadata at every path that clients try, from the root of the host (RFC 8414 §3.1)."""
+        return [
+            Route(path, self._show_metadata, methods=["GET", "OPTIONS"])
+            for path in build_metadata_paths(self._settings.issuer)
+        ]
+
+    def _routes(self) -> list[BaseRoute]:
+        return [
+            Route("/authorize", self._page(authorize), methods=["GET"]),
+            Route("/sign-in", self._page(sign_in), methods=["POST"]),
+            Route("/sign-out", self._page(sign_out), methods=["POST"]),
+            Route("/consent", self._page(show_consent), methods=["GET"]),
+            Route("/consent", self._page(answer_consent), methods=["POST"]),
+            Route("/token", self._token, methods=["POST", "OPTIONS"]),
+            Route("/jwks", self._show_jwks, methods=["GET", "OPTIONS"]),
+            Route("/style.css", show_stylesheet, methods=["GET"]),
+        ]
+
+    def _page(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint with its context; what it refuses becomes a page, and so does a mistake of ours."""
+
+        @functools.wraps(endpoint)
+        async def answer(request: Request) -> Response:
+            context = self.context
+            try:
+                return await endpoint(request, context)
+            except ProtocolError as error:
+                refusal = error
+            except StoreError as error:
+                logger.exception("store failed")
+                refusal = store_failed(str(error))
+            return refuse_on_page(refusal, stylesheet=context.stylesheet)
+
+        return answer
+
+    async def _token(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return _answer_preflight("POST")
+        return await token(request, self.context)
+
+    async def _show_metadata(self, request: Request) -> Response:
+        return _answer_preflight("GET") if request.method == "OPTIONS" else self._metadata
+
+    async def _show_jwks(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return _answer_preflight("GET")
+        keys = {"keys": [self.context.signing_key.public_jwk()]}
+        return build_json_document(keys, max_age_seconds=JWKS_SECONDS)
+
+    async def _show_mistake(self, request: Request, _error: Exception) -> Response:
+        """Nothing that went wrong here is the peer's fault; the trace goes to the log (Starlette raises it again)."""
+        mistake = server_failed()
+        if request.url.path == f"{self.base_path}/token":
+            return build_token_error(mistake, status=500)
+        return refuse_on_page(mistake, stylesheet=f"{self.base_path}/style.css")
+
+    async def _show_health(self, _request: Request) -> Response:
+        """The process answers."""
+        return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+    async def _show_readiness(self, _request: Request) -> Response:
+        """The store can be read and written."""
+        try:
+            await self.context.store.check()
+        except StoreError as error:
+            logger.error("not ready", extra={"detail": str(error)})  # noqa: TRY400  (the store logged its trace)
+            return JSONResponse({"status": "store unavailable"}, 503, NO_STORE)
+        return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+
+def _answer_preflight(method: str) -> Response:
+    return Response(status_code=204, headers=build_preflight_headers([method, "OPTIONS"]))

@@ -1,0 +1,92 @@
+"""One browser: the cookies that bind a request and a session to it, and the check that a form is our own."""
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nameplate.secret import hash_bearer_value
+
+__all__ = ["BrowserCookies", "client_address", "is_own_form", "new_bearer_value"]
+
+
+def new_bearer_value(prefix: str) -> str:
+    """A random value of 256 bits. The prefix says what it is, so that a leaked one can be recognised."""
+    return f"{prefix}_{secrets.token_urlsafe(32)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserCookies:
+    """The two cookies of an issuer: which browser this is, and who is signed in. There are never more.
+
+    ``__Host-`` keeps sibling subdomains from setting them (HT-07); plain http on loopback cannot have that. The names
+    differ by issuer, because cookies ignore ports and two servers may share a host.
+    """
+
+    issuer: str
+
+    @property
+    def _is_secure(self) -> bool:
+        return self.issuer.startswith("https:")
+
+    def _name(self, purpose: str) -> str:
+        suffix = sha256(self.issuer.encode()).hexdigest()[:8]
+        return f"{'__Host-' if self._is_secure else ''}nameplate-{purpose}-{suffix}"
+
+    def browser_hash(self, request: Request) -> bytes | None:
+        """What pending authorizations are bound to; None for a browser that has not been here, or keeps no cookies."""
+        return self._read(request, "browser")
+
+    def session_hash(self, request: Request) -> bytes | None:
+        """The id of the session that the browser claims."""
+        return self._read(request, "session")
+
+    def _read(self, request: Request, purpose: str) -> bytes | None:
+        value = request.cookies.get(self._name(purpose))
+        return hash_bearer_value(value) if value and len(value) <= 128 else None
+
+    def write_browser(self, response: Response, value: str) -> None:
+        """Mark the browser, for as long as it runs."""
+        self._write(response, "browser", value)
+
+    def write_session(self, response: Response, value: str, *, max_age_seconds: int) -> None:
+        """Hand out a new session."""
+        self._write(response, "session", value, max_age_seconds)
+
+    def clear_session(self, response: Response) -> None:
+        """Take the session back."""
+        self._write(response, "session", "", 0)
+
+    def _write(self, response: Response, purpose: str, value: str, max_age_seconds: int | None = None) -> None:
+        response.set_cookie(
+            self._name(purpose),
+            value,
+            max_age=max_age_seconds,
+            path="/",
+            secure=self._is_secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+
+def is_own_form(request: Request, issuer: str) -> bool:
+    """Whether a POST can have come from one of our own pages (CP-09), by what browsers add and pages cannot forge.
+
+    Our pages send no referrer, for which browsers answer ``Origin: null`` even to ourselves: that is believed only
+    beside ``Sec-Fetch-Site: same-origin``. A peer that sends neither header is no browser, and has the form's secret or
+    has not.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site == "same-origin"
+    issuer_parts = urlsplit(issuer)
+    return origin in (None, f"{issuer_parts.scheme}://{issuer_parts.netloc}")
+
+
+def client_address(request: Request) -> str:
+    """The peer's address for budgets: an IPv4 address, or the /64 of an IPv6 one, which is what one household has."""
+    host = request.client.host if request.client else "unknown"
+    return ":".join(host.split(":")[:4]) if ":" in host else host

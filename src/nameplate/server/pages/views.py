@@ -1,0 +1,100 @@
+"""What each page shows, as plain values. Whoever fills them decides; the templates only lay out."""
+
+from dataclasses import dataclass
+
+__all__ = ["ConsentView", "ErrorView", "NoticeView", "ReturnLink", "ScopeView", "SignInView"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInView:
+    """The sign-in page for local accounts. ``request`` is the hidden id of the waiting authorization.
+
+    ``client_host`` is whose request it is, ``resource_name`` where it wants to go. ``problem`` is shown above the form
+    after a failed attempt (with status 401 or 429), ``username`` pre-fills the field.
+    """
+
+    action: str
+    request: str
+    client_host: str
+    client_name: str | None
+    resource_name: str
+    username: str = ""
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeView:
+    """One permission: the scope's name as it goes over the wire, and the operator's description."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentView:
+    """The consent page (decision 13).
+
+    ``client_host`` comes first: the document lies there. ``client_name`` is the client's own claim. ``client_id`` is
+    the whole URL. ``redirect_host`` is where the answer goes; ``redirect_kind`` is ``https``, ``loopback`` or
+    ``private_use`` and the latter two get a warning. ``person`` is the display name and ``username`` the account's
+    name; ``subject`` is the hidden account the answer is for. ``links`` are the document's https pages (label, URL).
+    ``warnings`` are whole sentences.
+    """
+
+    action: str
+    sign_out_action: str
+    request: str
+    subject: str
+    client_host: str
+    client_id: str
+    client_name: str | None
+    redirect_host: str
+    redirect_uri: str
+    redirect_kind: str
+    person: str
+    username: str
+    resource_name: str
+    resource: str
+    scopes: tuple[ScopeView, ...]
+    keeps_access: bool
+    links: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnLink:
+    """A link with which the person takes an error back to the client: the full URL, and the host that it leads to."""
+
+    url: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorView:
+    """A page that says what happened, which rule, and what to do.
+
+    ``title`` and ``sentence`` are for the person; ``advice`` is what to do now. ``code`` is the OAuth error code,
+    ``reason`` our slug, ``rule`` the sentence for the client's developer, ``reference`` the short id that also stands
+    in the log. ``facts`` are labelled values worth comparing (for example the redirect URI asked for, and those in the
+    document).
+    """
+
+    title: str
+    sentence: str
+    advice: str
+    code: str
+    reason: str
+    reference: str
+    rule: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    return_link: ReturnLink | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeView:
+    """A page with one message and no fault: signed out, already answered, this window may be closed."""
+
+    title: str
+    sentence: str
+    advice: str = ""
+    return_link: ReturnLink | None = None

@@ -1,0 +1,129 @@
+"""Opening the parts of a running authorization server, and closing them again, whatever happens."""
+
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from nameplate.errors import StoreError
+from nameplate.fetch import CachedDocuments, FetchOptions, GuardedFetcher
+from nameplate.jose.signing_key import SigningKey
+from nameplate.ports.store import Store, StoredSigningKey
+from nameplate.protocol.authorization import AuthorizationPolicy
+from nameplate.protocol.client_id import ClientIdPolicy
+from nameplate.protocol.resource import ProtectedResource, ScopeOffer
+from nameplate.protocol.server_metadata import build_endpoints, get_issuer_path
+from nameplate.server.context import Clock, ServerContext
+from nameplate.server.settings import Settings
+from nameplate.server.settings_checks import build_private_hosts
+from nameplate.stores.sqlite import SqliteStore
+from nameplate.upstream.local_accounts import LocalAccount, LocalAccounts
+
+__all__ = ["build_policy", "open_context"]
+
+logger = logging.getLogger("nameplate.server")
+
+SWEEP_EVERY_SECONDS = 60
+SWEEP_ROWS_AT_ONCE = 200
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[ServerContext]:
+    """The running parts of a server with these settings. Raises ``StoreError`` where the store cannot be opened."""
+    clock = clock or time.time
+    policy = build_policy(settings)
+    store = await SqliteStore.open(settings.store.url)
+    try:
+        documents = _build_documents(settings, policy, clock)
+        try:
+            context = ServerContext(
+                policy=policy,
+                tokens=settings.tokens,
+                store=store,
+                documents=documents,
+                accounts=_build_accounts(settings),
+                signing_key=await _load_signing_key(store, int(clock())),
+                clock=clock,
+                base_path=get_issuer_path(settings.issuer),
+            )
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_sweep, store, clock)
+                yield context
+                tasks.cancel_scope.cancel()
+        finally:
+            await documents.aclose()
+    finally:
+        await store.aclose()
+
+
+def build_policy(settings: Settings) -> AuthorizationPolicy:
+    """What the operator decided about authorization requests."""
+    endpoints = build_endpoints(settings.issuer)
+    return AuthorizationPolicy(
+        issuer=settings.issuer,
+        own_urls=frozenset(
+            (settings.issuer, f"{settings.issuer}/", endpoints.authorization, endpoints.token, endpoints.jwks)
+        ),
+        resources=tuple(
+            ProtectedResource(
+                identifier=resource.identifier,
+                name=resource.name,
+                scopes=tuple(ScopeOffer(name=scope.name, description=scope.description) for scope in resource.scopes),
+            )
+            for resource in settings.resources
+        ),
+        documents_enabled=settings.cimd.enabled,
+        client_id=ClientIdPolicy(private_hosts=build_private_hosts(settings)),
+        allowed_client_redirect_uris=settings.cimd.allowed_client_redirect_uris,
+    )
+
+
+def _build_documents(settings: Settings, policy: AuthorizationPolicy, clock: Clock) -> CachedDocuments:
+    options = FetchOptions(
+        private_hosts=policy.client_id.private_hosts,
+        trusted_ca_file=settings.fetch.trusted_ca_file,
+        deadline_seconds=settings.fetch.deadline_seconds,
+        max_document_bytes=settings.cimd.max_document_bytes,
+    )
+    return CachedDocuments(GuardedFetcher(options), clock=clock, require_client_name=settings.cimd.require_client_name)
+
+
+def _build_accounts(settings: Settings) -> LocalAccounts:
+    return LocalAccounts(
+        [
+            LocalAccount(
+                username=account.username,
+                password_hash=account.password_hash,
+                display_name=account.display_name or account.username,
+                groups=account.groups,
+            )
+            for account in settings.accounts
+        ]
+    )
+
+
+async def _load_signing_key(store: Store, now: int) -> SigningKey:
+    """The key that all replicas sign with: the one that was stored first."""
+    fresh = SigningKey.generate()
+    keys = await store.record_signing_key(
+        StoredSigningKey(kid=fresh.kid, private_jwk=fresh.private_jwk(), created_at=now)
+    )
+    return SigningKey.from_private_jwk(keys[0].private_jwk)
+
+
+async def _sweep(store: Store, clock: Clock) -> None:
+    """Forget what nothing can need any more, a little at a time. The first round is at a random moment: replicas
+    differ.
+    """
+    pause = secrets.randbelow(SWEEP_EVERY_SECONDS)
+    while True:
+        await anyio.sleep(pause)
+        try:
+            is_done = await store.sweep(int(clock()), limit=SWEEP_ROWS_AT_ONCE) < SWEEP_ROWS_AT_ONCE
+        except StoreError:
+            logger.exception("sweep failed")
+            is_done = True
+        pause = SWEEP_EVERY_SECONDS if is_done else 0

@@ -1,0 +1,93 @@
+"""``/sign-in`` and ``/sign-out``: local accounts (RFC 9700 §4.16, attack list E)."""
+
+import json
+import secrets
+from hashlib import sha256
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nameplate.protocol.grant import Session
+from nameplate.secret import hash_bearer_value
+from nameplate.server.answers import build_redirect_response
+from nameplate.server.browser import BrowserCookies, client_address, new_bearer_value
+from nameplate.server.consent import load_waiting, show_sign_in
+from nameplate.server.context import ServerContext
+from nameplate.server.forms import read_own_form
+from nameplate.upstream.local_accounts import LOCAL_ISSUER, LocalAccount
+
+__all__ = ["sign_in", "sign_out"]
+
+# Attempts: (how many at once, how many a second after that). Strict for one address on one account; wide for one
+# account from everywhere, so that a stranger cannot lock a person out for long by guessing.
+_PER_ACCOUNT_AND_ADDRESS = (5, 1 / 30)
+_PER_ADDRESS = (30, 1 / 5)
+_PER_ACCOUNT = (60, 1 / 10)
+
+_WRONG = "The username or the password is not right."
+_THROTTLED = "Too many attempts. Wait a minute, then try again."
+
+
+async def sign_in(request: Request, context: ServerContext) -> Response:
+    """``POST /sign-in``: a session for whoever knows the password, else the page again."""
+    form = await read_own_form(request, context.issuer)
+    request_id, username = form.get("request") or "", form.get("username") or ""
+    pending = await load_waiting(request, request_id, context)
+    if not await _may_try(request, username, context):
+        return show_sign_in(pending, request_id, context, username=username, problem=_THROTTLED, status=429)
+    account = await context.accounts.check_password(username, form.get("password") or "")
+    if account is None:
+        return show_sign_in(pending, request_id, context, username=username, problem=_WRONG, status=401)
+    response = build_redirect_response(f"{context.base_path}/consent?request={request_id}")
+    await _start_session(request, response, account, context)
+    return response
+
+
+async def sign_out(request: Request, context: ServerContext) -> Response:
+    """``POST /sign-out``: end the session and ask again who it is."""
+    form = await read_own_form(request, context.issuer)
+    request_id = form.get("request") or ""
+    await load_waiting(request, request_id, context)
+    cookies = BrowserCookies(context.issuer)
+    session_hash = cookies.session_hash(request)
+    if session_hash is not None:
+        await context.store.end_session(session_hash, context.now())
+    response = build_redirect_response(f"{context.base_path}/consent?request={request_id}")
+    cookies.clear_session(response)
+    return response
+
+
+async def _may_try(request: Request, username: str, context: ServerContext) -> bool:
+    """Throttle before the expensive check, and before anything about the account is known (O21-24)."""
+    account, address = sha256(username.encode()).hexdigest()[:16], client_address(request)
+    budgets = (
+        (f"sign-in:{account}:{address}", _PER_ACCOUNT_AND_ADDRESS),
+        (f"sign-in:address:{address}", _PER_ADDRESS),
+        (f"sign-in:account:{account}", _PER_ACCOUNT),
+    )
+    for budget, (capacity, refill_per_second) in budgets:
+        if not await context.store.spend(
+            budget, 1, capacity=capacity, refill_per_second=refill_per_second, now=context.clock()
+        ):
+            return False
+    return True
+
+
+async def _start_session(request: Request, response: Response, account: LocalAccount, context: ServerContext) -> None:
+    """A new session id at every sign-in, and the old one is dead: nobody can plant one (session fixation)."""
+    cookies, now = BrowserCookies(context.issuer), context.now()
+    subject = await context.store.record_subject(
+        LOCAL_ISSUER, account.username, candidate=secrets.token_urlsafe(16), now=now
+    )
+    value = new_bearer_value("nps")
+    session = Session(
+        id_hash=hash_bearer_value(value),
+        subject=subject,
+        username=account.username,
+        display_name=account.display_name,
+        signed_in_at=now,
+        expires_at=now + context.tokens.session_seconds,
+        claims=json.dumps({"groups": list(account.groups)} if account.groups else {}),
+    )
+    await context.store.record_session(session, replaces=cookies.session_hash(request))
+    cookies.write_session(response, value, max_age_seconds=context.tokens.session_seconds)

@@ -1,0 +1,135 @@
+"""The file of a SQLite store: where it lies, who may read it, and how connections to it are set up."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from nameplate.errors import StoreError
+
+__all__ = [
+    "REFUSALS",
+    "begin_immediate",
+    "connect_reader",
+    "connect_writer",
+    "make_durable",
+    "parse_database_path",
+    "take_short_naps",
+]
+
+# RETURNING came with 3.35, STRICT tables with 3.37.
+_OLDEST_SQLITE = (3, 37, 0)
+
+# What SQLite, or the binding of a value to a statement (an integer over 64 bits, a lone surrogate), can raise.
+REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
+
+# How long to wait for another process that writes to the same file. SQLite's own wait doubles its naps up to a tenth of
+# a second, which suits the start but starves beside a process that commits one group after the other: once the store
+# is open, SQLite waits for a moment only, and begin_immediate asks again.
+_PATIENCE_SECONDS = 10.0
+_NAP_MILLISECONDS = 1
+
+# A reader meets a lock only while another process recovers or closes the file, but then it holds up the event loop.
+_READER_MILLISECONDS = 500
+
+_WRITER_CACHE_KIB = 8192
+_READER_CACHE_KIB = 4096
+_WAL_PAGES = 4000
+_WAL_KEPT_BYTES = 16 * 1024 * 1024
+
+
+def parse_database_path(path_or_url: str) -> Path:
+    """The database file that a path or a URL names, absolute.
+
+    ``sqlite:///var/store.db`` (three slashes) is relative to the working directory, ``sqlite:////var/store.db``
+    (four) is absolute, as in SQLAlchemy. Nothing is percent-decoded and there is no query. Raises ``StoreError``
+    for every other scheme, and for a database in memory: it could outlive nothing, and the reader could not see it.
+    """
+    scheme, separator, rest = path_or_url.partition("://")
+    if separator and scheme != "sqlite":
+        raise StoreError(f"not a sqlite:/// URL: its scheme is {scheme!r}")
+    if separator and not rest.startswith("/"):
+        raise StoreError("a SQLite URL has no host: three slashes before a relative path, four before an absolute one")
+    name = rest[1:] if separator else path_or_url
+    if not name or name == ":memory:" or "\0" in name or (separator and "?" in name):
+        raise StoreError("the store needs the path of a file: neither a database in memory, nor a query")
+    return Path(name).absolute()
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """A connection that may write to ``path``, made for its owner's eyes only if missing. Raises ``StoreError``."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
+    _create_private(path)
+    connection = _connect(path, "rw")
+    connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE_SECONDS * 1000)}")
+    return connection
+
+
+def make_durable(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL and the connection to commits that survive the loss of power. Raises ``StoreError``."""
+    mode = _retry_while_busy(connection, "PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(f"the file system does not offer what SQLite's WAL needs (its journal mode stays {mode!r})")
+    for pragma in (
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",  # what a savepoint remembers never lies in a temporary file
+        "trusted_schema = OFF",
+        f"cache_size = -{_WRITER_CACHE_KIB}",
+        f"wal_autocheckpoint = {_WAL_PAGES}",
+        f"journal_size_limit = {_WAL_KEPT_BYTES}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, for short reads on the event loop's thread. Raises ``StoreError``."""
+    connection = _connect(path, "ro")
+    connection.execute(f"PRAGMA busy_timeout = {_READER_MILLISECONDS}")
+    connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+    return connection
+
+
+def take_short_naps(connection: sqlite3.Connection) -> None:
+    """Let ``begin_immediate`` decide how long the connection waits for other processes, now that it is set up."""
+    connection.execute(f"PRAGMA busy_timeout = {_NAP_MILLISECONDS}")
+
+
+def begin_immediate(connection: sqlite3.Connection) -> None:
+    """Start a transaction that holds the write lock, waiting for other processes for a bounded time.
+
+    Taking the lock at the start keeps a transaction from failing half way because its snapshot grew old.
+    Raises ``sqlite3.OperationalError`` when the time is over.
+    """
+    _retry_while_busy(connection, "BEGIN IMMEDIATE")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        # SQLite serialises calls from several threads by itself (threadsafety 3); the module's own check is
+        # stricter than that.
+        return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open {path}: {error}") from error
+
+
+def _create_private(path: Path) -> None:
+    """Make an empty file of mode 0600, unless there is one. SQLite gives its -wal and -shm files the same mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreError(f"cannot create {path}: {error.strerror}") from error
+
+
+def _retry_while_busy(connection: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.001)  # some kinds of SQLITE_BUSY come at once, without SQLite's own wait

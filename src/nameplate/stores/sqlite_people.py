@@ -1,0 +1,114 @@
+"""People in a SQLite store: who they are, their sessions, and budgets for what strangers may try.
+
+Functions that write run inside a transaction that holds the write lock. The ``load_`` functions need no transaction.
+"""
+
+import sqlite3
+
+from nameplate.ports.store import Unknown
+from nameplate.protocol.audit import AuditEvent
+from nameplate.protocol.grant import Session
+from nameplate.stores.sqlite_audit import record_event
+
+__all__ = ["end_session", "load_session", "load_subject", "record_session", "record_subject", "spend"]
+
+_SELECT_SUBJECT = "SELECT subject FROM subjects WHERE upstream_issuer = ? AND upstream_subject = ?"
+
+
+def load_subject(connection: sqlite3.Connection, *, person: tuple[str, str]) -> str | None:
+    """The ``sub`` recorded for this person (upstream issuer, upstream subject), if any."""
+    row = connection.execute(_SELECT_SUBJECT, person).fetchone()
+    return None if row is None else row[0]
+
+
+_INSERT_SUBJECT = """
+INSERT INTO subjects (upstream_issuer, upstream_subject, subject, created_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (upstream_issuer, upstream_subject) DO NOTHING
+"""
+
+
+def record_subject(connection: sqlite3.Connection, *, person: tuple[str, str], candidate: str, now: int) -> str:
+    """See ``PersonStore.record_subject``."""
+    connection.execute(_INSERT_SUBJECT, (*person, candidate, now))
+    return load_subject(connection, person=person) or candidate
+
+
+_INSERT_SESSION = """
+INSERT INTO sessions (id_hash, subject, username, display_name, signed_in_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+
+
+def record_session(connection: sqlite3.Connection, *, session: Session, replaces: bytes | None) -> None:
+    """See ``PersonStore.record_session``."""
+    if replaces is not None:
+        end_session(connection, id_hash=replaces, now=session.signed_in_at)
+    values = (
+        session.id_hash,
+        session.subject,
+        session.username,
+        session.display_name,
+        session.signed_in_at,
+        session.expires_at,
+    )
+    connection.execute(_INSERT_SESSION, values)
+    record_event(connection, AuditEvent(name="session.started", at=session.signed_in_at, subject=session.subject))
+
+
+_SELECT_SESSION = """
+SELECT subject, username, display_name, signed_in_at, expires_at FROM sessions WHERE id_hash = ? AND expires_at > ?
+"""
+
+
+def load_session(connection: sqlite3.Connection, *, id_hash: bytes, now: int) -> Session | Unknown:
+    """See ``PersonStore.load_session``."""
+    row = connection.execute(_SELECT_SESSION, (id_hash, now)).fetchone()
+    if row is None:
+        return Unknown()
+    return Session(
+        id_hash=id_hash,
+        subject=row[0],
+        username=row[1],
+        display_name=row[2],
+        signed_in_at=row[3],
+        expires_at=row[4],
+    )
+
+
+_DELETE_SESSION = "DELETE FROM sessions WHERE id_hash = ? AND expires_at > ? RETURNING subject"
+
+
+def end_session(connection: sqlite3.Connection, *, id_hash: bytes, now: int) -> None:
+    """See ``PersonStore.end_session``. An expired session is left to the sweep: it has ended by itself."""
+    row = connection.execute(_DELETE_SESSION, (id_hash, now)).fetchone()
+    if row is not None:
+        record_event(connection, AuditEvent(name="session.ended", at=now, subject=row[0]))
+
+
+# One statement: the bucket refills by the time since it was last spent from, then gives if enough is in it. A
+# replica whose clock is behind neither refills nor sets the time back.
+_SPEND = """
+INSERT INTO budgets (name, level, spent_at, full_at)
+SELECT :name, :capacity - :cost, :now, :now + :cost * :seconds_each WHERE :cost <= :capacity
+ON CONFLICT (name) DO UPDATE SET
+    level = min(:capacity, level + max(0.0, :now - spent_at) * :refill) - :cost,
+    spent_at = max(spent_at, :now),
+    full_at = max(spent_at, :now)
+        + (:capacity - min(:capacity, level + max(0.0, :now - spent_at) * :refill) + :cost) * :seconds_each
+WHERE min(:capacity, level + max(0.0, :now - spent_at) * :refill) >= :cost
+"""
+_NEVER_SECONDS = 1e15
+
+
+def spend(
+    connection: sqlite3.Connection, *, budget: str, cost: int, capacity: int, refill_per_second: float, now: float
+) -> bool:
+    """See ``PersonStore.spend``."""
+    values = {
+        "name": budget,
+        "cost": cost,
+        "capacity": capacity,
+        "now": now,
+        "refill": refill_per_second,
+        "seconds_each": 1 / refill_per_second if refill_per_second > 0 else _NEVER_SECONDS,
+    }
+    return connection.execute(_SPEND, values).rowcount == 1

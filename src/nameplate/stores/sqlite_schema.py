@@ -1,0 +1,191 @@
+"""The tables of a SQLite store, as numbered migrations.
+
+``PRAGMA user_version`` holds the number of the last migration that ran. A migration that was released is never
+edited: add one. Every table has a rowid, and unique indexes on the random values by which rows are found: at a
+million rows that writes twice as fast as a table clustered by a random key.
+"""
+
+import sqlite3
+
+from nameplate.errors import StoreError
+from nameplate.stores.sqlite_file import begin_immediate
+
+__all__ = ["SCHEMA_VERSION", "check_schema", "migrate"]
+
+# Marks the file as ours ("npla"), so that a path that names another program's database does it no harm.
+_APPLICATION_ID = 0x6E706C61
+
+_GRANTS = (
+    # The number of rows is kept by triggers: the cap on what strangers can cause to be stored must not cost a count.
+    """CREATE TABLE counters (
+        name TEXT PRIMARY KEY NOT NULL,
+        value INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO counters (name, value) VALUES ('pending_authorizations', 0), ('checks', 0)",
+    """CREATE TABLE pending_authorizations (
+        id INTEGER PRIMARY KEY,
+        id_hash BLOB NOT NULL UNIQUE,
+        browser_hash BLOB NOT NULL,
+        client_id TEXT NOT NULL,
+        redirect_uri TEXT NOT NULL,
+        registered_redirect_uri TEXT NOT NULL,
+        state TEXT,
+        scope TEXT NOT NULL,
+        resource TEXT NOT NULL,
+        code_challenge TEXT NOT NULL,
+        client_metadata TEXT NOT NULL,
+        issues_refresh_token INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        login_hint TEXT,
+        answered_at INTEGER
+    ) STRICT""",
+    "CREATE INDEX pending_authorizations_expires_at ON pending_authorizations (expires_at)",
+    """CREATE TRIGGER pending_authorizations_inserted AFTER INSERT ON pending_authorizations BEGIN
+        UPDATE counters SET value = value + 1 WHERE name = 'pending_authorizations';
+    END""",
+    """CREATE TRIGGER pending_authorizations_deleted AFTER DELETE ON pending_authorizations BEGIN
+        UPDATE counters SET value = value - 1 WHERE name = 'pending_authorizations';
+    END""",
+    # sweep_at is when the sweep next looks whether the grant has ended and nothing refers to it any more.
+    """CREATE TABLE grants (
+        id INTEGER PRIMARY KEY,
+        grant_id TEXT NOT NULL UNIQUE,
+        client_id TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        resource TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        client_metadata TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        revoked_at INTEGER,
+        sweep_at INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX grants_sweep_at ON grants (sweep_at)",
+    # kept_until is later than expires_at: a spent code must be recognised when it comes again.
+    """CREATE TABLE codes (
+        id INTEGER PRIMARY KEY,
+        code_hash BLOB NOT NULL UNIQUE,
+        grant_row INTEGER NOT NULL REFERENCES grants (id),
+        client_id TEXT NOT NULL,
+        redirect_uri TEXT NOT NULL,
+        code_challenge TEXT NOT NULL,
+        issues_refresh_token INTEGER NOT NULL,
+        issued_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        spent_at INTEGER,
+        kept_until INTEGER NOT NULL,
+        UNIQUE (client_id, code_challenge)
+    ) STRICT""",
+    "CREATE INDEX codes_kept_until ON codes (kept_until)",
+    "CREATE INDEX codes_grant ON codes (grant_row, kept_until)",
+    """CREATE TABLE refresh_tokens (
+        id INTEGER PRIMARY KEY,
+        token_hash BLOB NOT NULL UNIQUE,
+        grant_row INTEGER NOT NULL REFERENCES grants (id),
+        issued_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        rotated_at INTEGER
+    ) STRICT""",
+    "CREATE INDEX refresh_tokens_expires_at ON refresh_tokens (expires_at)",
+    "CREATE INDEX refresh_tokens_grant ON refresh_tokens (grant_row, expires_at)",
+    # An answer is some ten times as long as its token and is needed for minutes only: apart, its pages are soon
+    # used again.
+    """CREATE TABLE refresh_answers (
+        token_row INTEGER PRIMARY KEY REFERENCES refresh_tokens (id) ON DELETE CASCADE,
+        successor_row INTEGER NOT NULL,
+        sealed_answer BLOB NOT NULL,
+        repeats INTEGER NOT NULL DEFAULT 0,
+        kept_until INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX refresh_answers_kept_until ON refresh_answers (kept_until)",
+)
+_PEOPLE = (
+    """CREATE TABLE subjects (
+        id INTEGER PRIMARY KEY,
+        upstream_issuer TEXT NOT NULL,
+        upstream_subject TEXT NOT NULL,
+        subject TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        UNIQUE (upstream_issuer, upstream_subject)
+    ) STRICT""",
+    """CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY,
+        id_hash BLOB NOT NULL UNIQUE,
+        subject TEXT NOT NULL,
+        username TEXT NOT NULL,
+        display_name TEXT NOT NULL,
+        signed_in_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX sessions_expires_at ON sessions (expires_at)",
+    """CREATE TABLE budgets (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        level REAL NOT NULL,
+        spent_at REAL NOT NULL,
+        full_at REAL NOT NULL
+    ) STRICT""",
+    "CREATE INDEX budgets_full_at ON budgets (full_at)",
+)
+_KEYS_AND_AUDIT = (
+    """CREATE TABLE signing_keys (
+        id INTEGER PRIMARY KEY,
+        kid TEXT NOT NULL UNIQUE,
+        private_jwk TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE audit_events (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        client_id TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        grant_id TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT""",
+)
+_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_PEOPLE, *_KEYS_AND_AUDIT),)
+
+SCHEMA_VERSION = len(_MIGRATIONS)
+
+
+def check_schema(connection: sqlite3.Connection) -> None:
+    """Raises ``StoreError`` for a file that a newer version wrote, and for one that belongs to another program."""
+    _read_version(connection)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this version's schema, once over all processes that start together. Raises ``StoreError``."""
+    if _read_version(connection) == SCHEMA_VERSION:
+        return
+    begin_immediate(connection)
+    try:
+        # Read again: while this process waited for the lock, another may have done the work.
+        for number in range(_read_version(connection), SCHEMA_VERSION):
+            for statement in _MIGRATIONS[number]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+# One statement, so that the three belong to one moment even while another process migrates.
+_VERSION = """
+SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+FROM pragma_application_id, pragma_user_version
+"""
+
+
+def _read_version(connection: sqlite3.Connection) -> int:
+    application_id, version, tables = connection.execute(_VERSION).fetchone()
+    if application_id != _APPLICATION_ID and (application_id, version, tables) != (0, 0, 0):
+        raise StoreError("the file is a SQLite database of another program")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"a newer nameplate wrote this store: its schema is {version}, this version knows {SCHEMA_VERSION}"
+        )
+    return int(version)

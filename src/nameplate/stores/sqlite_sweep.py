@@ -1,0 +1,63 @@
+"""What the sweep deletes from a SQLite store. Each function here is one short transaction.
+
+Rows are found by an index on the instant from which nothing can need them, so a sweep costs what it deletes,
+however much is kept.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+__all__ = ["SWEEPS", "Swept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one transaction did: the rows it looked at, and how many of them it deleted."""
+
+    examined: int
+    deleted: int
+
+
+def _delete_ended(ended: str, table: str) -> str:
+    """The statement that deletes rows of ``table`` in the order of the column ``ended``."""
+    return f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {ended} <= ? ORDER BY {ended} LIMIT ?)"  # noqa: S608
+
+
+def _sweep_rows(connection: sqlite3.Connection, *, statement: str, now: int, limit: int) -> Swept:
+    deleted = connection.execute(statement, (now, limit)).rowcount
+    return Swept(deleted, deleted)
+
+
+_SELECT_GRANTS = """
+SELECT
+    max(
+        coalesce((SELECT max(kept_until) FROM codes WHERE grant_row = g.id), 0),
+        coalesce((SELECT max(expires_at) FROM refresh_tokens WHERE grant_row = g.id), 0)
+    ),
+    g.id
+FROM grants g WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?
+"""
+
+
+def _sweep_grants(connection: sqlite3.Connection, *, now: int, limit: int) -> Swept:
+    """Delete ended grants that nothing refers to; put off the others until what refers to them has ended."""
+    rows = connection.execute(_SELECT_GRANTS, (now, limit)).fetchall()
+    done = [(grant_row,) for needed_until, grant_row in rows if needed_until == 0]
+    put_off = [(max(needed_until, now + 1), grant_row) for needed_until, grant_row in rows if needed_until != 0]
+    connection.executemany("DELETE FROM grants WHERE id = ?", done)
+    connection.executemany("UPDATE grants SET sweep_at = ? WHERE id = ?", put_off)
+    return Swept(len(rows), len(done))
+
+
+# Grants come last: what refers to them has to go first.
+SWEEPS: tuple[Callable[..., Swept], ...] = (
+    partial(_sweep_rows, statement=_delete_ended("expires_at", "pending_authorizations")),
+    partial(_sweep_rows, statement=_delete_ended("kept_until", "refresh_answers")),
+    partial(_sweep_rows, statement=_delete_ended("expires_at", "refresh_tokens")),
+    partial(_sweep_rows, statement=_delete_ended("kept_until", "codes")),
+    partial(_sweep_rows, statement=_delete_ended("expires_at", "sessions")),
+    partial(_sweep_rows, statement=_delete_ended("full_at", "budgets")),
+    _sweep_grants,
+)

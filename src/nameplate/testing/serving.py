@@ -1,0 +1,62 @@
+"""Serving ASGI applications on this machine, inside a running event loop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from nameplate.server.http_limits import LimitedHttpProtocol
+
+__all__ = ["open_listener", "serve_app"]
+
+_LOOK_EVERY_SECONDS = 0.005
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Several servers share one process: signals are their owner's business.
+        yield
+
+
+def open_listener(port: int = 0) -> tuple[socket.socket, int]:
+    """A socket that listens on 127.0.0.1, and its port: a free one for 0. So a URL is known before its server runs."""
+    listener = socket.create_server(("127.0.0.1", port))
+    return listener, listener.getsockname()[1]
+
+
+@asynccontextmanager
+async def serve_app(
+    app: ASGIApp, listener: socket.socket, *, certificate_file: Path | None = None
+) -> AsyncIterator[None]:
+    """Serve ``app`` on the listener until the block is left; over TLS where a PEM file with key and chain is given.
+
+    Raises ``RuntimeError`` where the application refuses to start.
+    """
+    config = uvicorn.Config(
+        app,
+        http=LimitedHttpProtocol,
+        ws="none",
+        lifespan="auto",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        ssl_certfile=certificate_file,
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            if running.done():
+                raise RuntimeError("the application did not start") from running.exception()
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        yield
+    finally:
+        server.should_exit = True
+        await running
+        listener.close()

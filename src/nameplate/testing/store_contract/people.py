@@ -1,0 +1,127 @@
+"""The store contract: who people are, their sessions, budgets, and the key that signs."""
+# ruff: noqa: S101  (a contract suite asserts)
+
+from collections import Counter
+
+import pytest
+
+from nameplate.errors import StoreError
+from nameplate.ports.store import Store, Unknown
+from nameplate.protocol.audit import AuditEvent
+from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race
+from nameplate.testing.store_samples import NOW, sample_session, sample_signing_key
+
+__all__ = ["PersonContract"]
+
+ISSUER = "https://idp.example"
+SESSION = sample_session()
+
+
+class PersonContract(StoreFixtures):
+    """``record_subject``, the sessions, ``spend`` and the signing keys."""
+
+    async def test_a_person_keeps_the_subject_recorded_first(self, store: Store) -> None:
+        assert await store.record_subject(ISSUER, "alice", candidate="sub-1", now=NOW) == "sub-1"
+        assert await store.record_subject(ISSUER, "alice", candidate="sub-2", now=NOW + 1) == "sub-1"
+
+    async def test_a_person_is_known_by_issuer_and_subject_byte_for_byte(self, store: Store) -> None:
+        people = [(ISSUER, "alice"), (ISSUER, "Alice"), (ISSUER + "/", "alice"), ("", ISSUER + "alice")]
+        for number, person in enumerate(people):
+            assert await store.record_subject(*person, candidate=f"sub-{number}", now=NOW) == f"sub-{number}"
+
+    async def test_competing_sign_ins_of_one_person_get_one_subject(self, store: Store, replica: Store) -> None:
+        subjects = await race(
+            store, replica, lambda handle, n: handle.record_subject(ISSUER, "alice", candidate=f"sub-{n}", now=NOW)
+        )
+        assert len(set(subjects)) == 1
+        assert await store.record_subject(ISSUER, "alice", candidate="late", now=NOW) == subjects[0]
+
+    async def test_two_people_never_share_a_subject(self, store: Store) -> None:
+        await store.record_subject(ISSUER, "alice", candidate="sub-1", now=NOW)
+        with pytest.raises(StoreError):
+            await store.record_subject(ISSUER, "bob", candidate="sub-1", now=NOW)
+
+    async def test_a_session_comes_back_until_it_expires(self, store: Store) -> None:
+        await store.record_session(SESSION, replaces=None)
+        assert await store.load_session(SESSION.id_hash, NOW) == SESSION
+        assert await store.load_session(SESSION.id_hash, SESSION.expires_at - 1) == SESSION
+        assert await store.load_session(SESSION.id_hash, SESSION.expires_at) == Unknown()
+        assert await store.load_session(sample_session("two").id_hash, NOW) == Unknown()
+
+    async def test_a_session_ends_the_one_that_it_replaces(self, store: Store) -> None:
+        two = sample_session("two", signed_in_at=NOW + 5)
+        await store.record_session(SESSION, replaces=sample_session("never began").id_hash)
+        await store.record_session(two, replaces=SESSION.id_hash)
+        assert await store.load_session(SESSION.id_hash, NOW) == Unknown()
+        assert await store.load_session(two.id_hash, NOW) == two
+        assert await load_audit_names(store) == ["session.started", "session.ended", "session.started"]
+
+    async def test_a_session_that_cannot_start_ends_no_other(self, store: Store) -> None:
+        await store.record_session(SESSION, replaces=None)
+        await store.record_session(sample_session("two"), replaces=None)
+        with pytest.raises(StoreError):
+            await store.record_session(sample_session("two"), replaces=SESSION.id_hash)
+        assert await store.load_session(SESSION.id_hash, NOW) == SESSION
+
+    async def test_a_session_ends_once(self, store: Store, replica: Store) -> None:
+        await store.record_session(SESSION, replaces=None)
+        await race(store, replica, lambda handle, _: handle.end_session(SESSION.id_hash, NOW + 9))
+        assert await store.load_session(SESSION.id_hash, NOW) == Unknown()
+        assert [event for _, event in await store.load_audit_events()] == [
+            AuditEvent(name="session.started", at=NOW, subject=SESSION.subject),
+            AuditEvent(name="session.ended", at=NOW + 9, subject=SESSION.subject),
+        ]
+
+    async def test_a_budget_starts_full_and_gives_no_more_than_it_holds(self, store: Store) -> None:
+        async def spend(cost: int) -> bool:
+            return await store.spend("budget", cost, capacity=10, refill_per_second=1.0, now=NOW)
+
+        assert [await spend(4), await spend(4), await spend(4)] == [True, True, False]
+        assert [await spend(2), await spend(1)] == [True, False], "a refused spending must take nothing"
+
+    async def test_a_cost_above_the_capacity_is_never_paid(self, store: Store) -> None:
+        for now in (NOW, NOW + 1e9):
+            assert not await store.spend("budget", 11, capacity=10, refill_per_second=1.0, now=now)
+        assert await store.spend("budget", 10, capacity=10, refill_per_second=1.0, now=NOW)
+
+    async def test_a_budget_refills_with_time_up_to_its_capacity(self, store: Store) -> None:
+        async def spend(cost: int, seconds: float) -> bool:
+            return await store.spend("budget", cost, capacity=10, refill_per_second=0.5, now=NOW + seconds)
+
+        assert await spend(10, 0)
+        assert [await spend(1, 1.5), await spend(1, 2), await spend(1, 3.5)] == [False, True, False]
+        assert [await spend(10, 1000), await spend(1, 1000)] == [True, False]
+
+    async def test_a_clock_that_is_behind_neither_refills_a_budget_nor_delays_it(self, store: Store) -> None:
+        async def spend(cost: int, seconds: float) -> bool:
+            return await store.spend("budget", cost, capacity=10, refill_per_second=1.0, now=NOW + seconds)
+
+        assert await spend(8, 100)
+        assert [await spend(1, 0), await spend(2, 0)] == [True, False]
+        assert [await spend(3, 101), await spend(2, 101)] == [False, True]
+
+    async def test_budgets_are_apart(self, store: Store) -> None:
+        for name in ("one", "two", "ONE"):
+            assert await store.spend(name, 1, capacity=1, refill_per_second=1.0, now=NOW)
+
+    async def test_a_budget_that_does_not_refill_stays_spent(self, store: Store) -> None:
+        assert await store.spend("budget", 1, capacity=1, refill_per_second=0.0, now=NOW)
+        await store.sweep(NOW + 10**9, limit=100)
+        assert not await store.spend("budget", 1, capacity=1, refill_per_second=0.0, now=NOW + 10**9)
+
+    async def test_competing_callers_never_spend_more_than_there_is(self, store: Store, replica: Store) -> None:
+        verdicts = await race(
+            store, replica, lambda handle, _: handle.spend("budget", 3, capacity=70, refill_per_second=0.1, now=NOW)
+        )
+        assert Counter(verdicts) == {True: 23, False: 27}
+
+    async def test_competing_replicas_agree_on_one_signing_key(self, store: Store, replica: Store) -> None:
+        assert list(await store.load_signing_keys()) == []
+        answers = await race(
+            store, replica, lambda handle, number: handle.record_signing_key(sample_signing_key(f"{number}"))
+        )
+        [key] = answers[0]
+        assert all(list(answer) == [key] for answer in answers)
+        assert list(await replica.load_signing_keys()) == [key]
+        created = AuditEvent(name="signing_key.created", at=NOW, detail=key.kid)
+        assert [event for _, event in await store.load_audit_events()] == [created]

@@ -1,0 +1,132 @@
+"""Values to put into a store. What belongs together bears one name; every other member can be changed by keyword."""
+
+from dataclasses import replace
+from typing import Any
+
+from nameplate.ports.store import Approved, Redeemed, Store, StoredSigningKey
+from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
+from nameplate.secret import hash_bearer_value
+
+__all__ = [
+    "BROWSER",
+    "NOW",
+    "approve_sample",
+    "redeem_sample",
+    "sample_code",
+    "sample_grant",
+    "sample_pending",
+    "sample_refresh_token",
+    "sample_session",
+    "sample_signing_key",
+]
+
+NOW = 1_800_000_000
+BROWSER = hash_bearer_value("browser")
+
+_CLIENT_ID = "https://app.example/client.json"
+_METADATA = '{"client_name":"App","redirect_uris":["http://127.0.0.1/callback"]}'
+
+
+def sample_pending(name: str = "one", **changes: Any) -> PendingAuthorization:
+    """A request that waits for ten minutes in the browser ``BROWSER``."""
+    pending = PendingAuthorization(
+        id_hash=hash_bearer_value(f"pending {name}"),
+        browser_hash=BROWSER,
+        client_id=_CLIENT_ID,
+        redirect_uri="http://127.0.0.1:49152/callback",
+        registered_redirect_uri="http://127.0.0.1/callback",
+        state="a state with spaces, ünicode and \N{GRINNING FACE}",
+        scope=("files:read", "files:write"),
+        resource="https://mcp.example/mcp",
+        code_challenge=f"challenge {name}",
+        client_metadata=_METADATA,
+        issues_refresh_token=True,
+        created_at=NOW,
+        expires_at=NOW + 600,
+    )
+    return replace(pending, **changes)
+
+
+def sample_grant(name: str = "one", **changes: Any) -> Grant:
+    """A grant for ninety days."""
+    grant = Grant(
+        id=f"grant {name}",
+        client_id=_CLIENT_ID,
+        subject="sub-of-alice",
+        resource="https://mcp.example/mcp",
+        scope=("files:read", "files:write"),
+        client_metadata=_METADATA,
+        created_at=NOW,
+        expires_at=NOW + 90 * 86400,
+    )
+    return replace(grant, **changes)
+
+
+def sample_code(name: str = "one", **changes: Any) -> AuthorizationCode:
+    """A code for sixty seconds, of the grant and the challenge of the same name."""
+    code = AuthorizationCode(
+        code_hash=hash_bearer_value(f"code {name}"),
+        grant_id=f"grant {name}",
+        client_id=_CLIENT_ID,
+        redirect_uri="http://127.0.0.1:49152/callback",
+        code_challenge=f"challenge {name}",
+        issues_refresh_token=True,
+        issued_at=NOW,
+        expires_at=NOW + 60,
+    )
+    return replace(code, **changes)
+
+
+def sample_refresh_token(name: str = "one", **changes: Any) -> RefreshToken:
+    """A refresh token for thirty days, of the grant named ``one``."""
+    token = RefreshToken(
+        token_hash=hash_bearer_value(f"refresh token {name}"),
+        grant_id="grant one",
+        issued_at=NOW,
+        expires_at=NOW + 30 * 86400,
+    )
+    return replace(token, **changes)
+
+
+def sample_session(name: str = "one", **changes: Any) -> Session:
+    """A session for an hour."""
+    session = Session(
+        id_hash=hash_bearer_value(f"session {name}"),
+        subject="sub-of-alice",
+        username="alice",
+        display_name="Alice Ünïcode",
+        signed_in_at=NOW,
+        expires_at=NOW + 3600,
+    )
+    return replace(session, **changes)
+
+
+def sample_signing_key(name: str = "one", **changes: Any) -> StoredSigningKey:
+    """A signing key. (The store does not look into it.)"""
+    return replace(StoredSigningKey(kid=f"kid {name}", private_jwk='{"kty":"EC"}', created_at=NOW), **changes)
+
+
+async def approve_sample(
+    store: Store, name: str = "one", *, grant: Grant | None = None, code: AuthorizationCode | None = None
+) -> None:
+    """Bring the store to where the person said yes: there is a code and its grant."""
+    pending = sample_pending(name)
+    await store.record_authorization(pending, limit=10_000)
+    verdict = await store.approve_authorization(
+        pending.id_hash, BROWSER, grant=grant or sample_grant(name), code=code or sample_code(name), now=NOW
+    )
+    if verdict != Approved(pending):
+        raise AssertionError(f"a pending authorization that nobody answered was not approved: {verdict}")
+
+
+async def redeem_sample(store: Store, *, grant: Grant | None = None, refresh_token: RefreshToken | None = None) -> None:
+    """Bring the store to where the client has its first refresh token, the one named ``one``."""
+    await approve_sample(store, grant=grant)
+    verdict = await store.redeem_code(
+        sample_code().code_hash,
+        refresh_token=refresh_token or sample_refresh_token(),
+        now=NOW,
+        replay_revokes_after_seconds=10,
+    )
+    if not isinstance(verdict, Redeemed):
+        raise AssertionError(f"a fresh code was not redeemed: {verdict}")  # noqa: TRY004  (a finding, not a mistake)

@@ -1,0 +1,1 @@
+"""How the resource owner signs in."""

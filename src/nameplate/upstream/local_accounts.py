@@ -1,0 +1,67 @@
+"""People with a password of this server's own, declared in the configuration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+__all__ = ["LOCAL_ISSUER", "LocalAccount", "LocalAccounts", "hash_password"]
+
+LOCAL_ISSUER = "local"
+"""Stands for the upstream issuer where a person's stable ``sub`` is looked up; no upstream's issuer can be equal to it.
+"""
+
+MAX_PASSWORD_BYTES = 1024
+
+# Argon2 takes tens of MiB and milliseconds for each check: this many at once, whoever is knocking.
+_CHECKS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalAccount:
+    """A person who may sign in. ``password_hash`` is an Argon2 hash in its encoded form."""
+
+    username: str
+    password_hash: str
+    display_name: str
+    groups: tuple[str, ...] = ()
+
+
+class LocalAccounts:
+    """The declared accounts, and the check of a password."""
+
+    def __init__(self, accounts: Sequence[LocalAccount]) -> None:
+        self._accounts = {account.username: account for account in accounts}
+        self._hasher = PasswordHasher()
+        # What an unknown username is checked against, so that it takes as long as a known one.
+        self._decoy = accounts[0].password_hash if accounts else ""
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    def find(self, username: str) -> LocalAccount | None:
+        """The account, if there (still) is one."""
+        return self._accounts.get(username)
+
+    async def check_password(self, username: str, password: str) -> LocalAccount | None:
+        """The account that both belong to, or None. Takes as long for an unknown username as for a wrong password."""
+        account = self._accounts.get(username)
+        encoded = account.password_hash if account else self._decoy
+        if len(password.encode()) > MAX_PASSWORD_BYTES:
+            return None
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(_CHECKS_AT_ONCE)
+        good = await anyio.to_thread.run_sync(self._verify, encoded, password, limiter=self._limiter)
+        return account if good else None
+
+    def _verify(self, encoded: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(encoded, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def hash_password(password: str) -> str:
+    """The Argon2id hash of a new password, in the encoded form that the configuration takes."""
+    return PasswordHasher().hash(password)

@@ -1,0 +1,228 @@
+"""Runs the code blocks of a Markdown page, in the order in which a reader meets them. The conventions: CONTRIBUTING.md.
+
+All blocks of a page share one scratch folder. A block that does not do what the page says raises ``BlockFailed``.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from background import BackgroundFailed, run_in_background, stop_group
+
+from nameplate.errors import ConfigurationError
+
+__all__ = ["Block", "BlockFailed", "parse_blocks", "run_page"]
+
+ROOT = Path(__file__).parents[2]
+COMMAND_SECONDS = 60
+
+
+class BlockFailed(Exception):
+    """A block does not do what its page says; the message begins with the line on which it stands."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(f"line {line}: {problem}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A fenced block. ``title`` is the file that it shows, if any; ``status`` the exit status of its last command."""
+
+    line: int
+    language: str
+    text: str
+    title: str = ""
+    appends: bool = False
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command of a console block, and the output that the page shows for it."""
+
+    line: int
+    text: str
+    output: str
+
+
+def parse_blocks(page: str) -> Iterator[Block]:
+    """The fenced blocks of a page (CommonMark §4.5)."""
+    lines = iter(enumerate(page.splitlines(), 1))
+    for number, line in lines:
+        if not (fence := re.match(r"( *)(`{3,}|~{3,})(.*)", line)):
+            continue
+        indent, marks, info = fence.groups()
+        content = []
+        for _, inner in lines:
+            if inner.strip().startswith(marks) and not inner.strip().strip(marks[0]):
+                break
+            content.append(inner.removeprefix(indent))
+        else:
+            raise BlockFailed(number, "the block does not end")
+        yield _parse_block(number, info, "".join(f"{each}\n" for each in content))
+
+
+def _parse_block(line: int, info: str, text: str) -> Block:
+    language, *options = shlex.split(info) or [""]
+    named = dict(option.partition("=")[::2] for option in options)
+    block = Block(
+        line=line,
+        language=language,
+        text=text,
+        title=named.pop("title", ""),
+        appends=named.pop("append", None) is not None,
+        status=int(named.pop("status", "0")),
+    )
+    if named:
+        raise BlockFailed(line, f"unknown option: {', '.join(named)}")
+    return block
+
+
+def run_page(page: str, scratch: Path) -> None:
+    """Run every block of a page in the folder ``scratch``; programs in the background end with the page."""
+    blocks = list(parse_blocks(page))
+    _check_that_programs_are_run(blocks)
+    with ExitStack() as background:
+        for block in blocks:
+            _run_block(block, scratch, background)
+        try:
+            background.close()
+        except BackgroundFailed as error:
+            raise BlockFailed(blocks[-1].line, str(error)) from error
+
+
+def _check_that_programs_are_run(blocks: list[Block]) -> None:
+    consoles = "".join(block.text for block in blocks if block.language == "console")
+    for block in blocks:
+        if block.language == "python" and block.title and block.title not in consoles:
+            raise BlockFailed(block.line, f"no console block runs {block.title}")
+
+
+def _run_block(block: Block, scratch: Path, background: ExitStack) -> None:
+    if block.title:
+        with (scratch / block.title).open("a" if block.appends else "w") as file:
+            file.write(block.text)
+    match block.language:
+        case "python" if not block.title:
+            _run_command(shlex.join([sys.executable, "-c", block.text]), scratch, line=block.line)
+        case "python" | "text" | "mermaid":
+            pass
+        case "toml":
+            _check_toml(block, scratch)
+        case "json":
+            _check_json(block)
+        case "console":
+            _run_console(block, scratch, background)
+        case unknown:
+            raise BlockFailed(block.line, f"a block in {unknown or 'no language'} is not run by anything")
+
+
+def _check_toml(block: Block, scratch: Path) -> None:
+    try:
+        tomllib.loads(block.text)
+        if block.title == "nameplate.toml":
+            from nameplate.server.settings import load_settings
+
+            load_settings(scratch / block.title)
+    except (tomllib.TOMLDecodeError, ConfigurationError) as error:
+        raise BlockFailed(block.line, str(error)) from error
+
+
+def _check_json(block: Block) -> None:
+    try:
+        json.loads(block.text)
+    except json.JSONDecodeError as error:
+        raise BlockFailed(block.line, str(error)) from error
+
+
+def _run_console(block: Block, scratch: Path, background: ExitStack) -> None:
+    commands = list(_parse_commands(block))
+    for command in commands:
+        status = block.status if command is commands[-1] else 0
+        if shlex.split(command.text, comments=True)[:1] == ["make"]:
+            # Run inside `make test` it would never end: the targets are looked up only.
+            _run_command(
+                f"make --dry-run --directory {ROOT} {command.text.removeprefix('make')}", scratch, line=command.line
+            )
+        elif command.text.endswith("&"):
+            _start_command(command, scratch, background)
+        else:
+            printed = _run_command(command.text, scratch, line=command.line, status=status)
+            if command.output and not re.fullmatch(build_pattern(command.output), printed):
+                raise BlockFailed(command.line, f"$ {command.text}\nprinted\n{printed}\ninstead of\n{command.output}")
+
+
+def _parse_commands(block: Block) -> Iterator[Command]:
+    """The ``$`` lines (a trailing backslash continues one), each with what follows it."""
+    text = block.text.replace("\\\n", "")
+    first, *rest = re.split(r"^\$ ", text, flags=re.MULTILINE)
+    if first or not rest:
+        raise BlockFailed(block.line, "a console block begins with a line of the form: $ command")
+    for each in rest:
+        command, _, output = each.partition("\n")
+        yield Command(line=block.line, text=command.strip(), output=output.strip())
+
+
+def build_pattern(expected: str) -> str:
+    """The regular expression for output as a page shows it: ``…`` is anything in a line, alone in a line any lines."""
+    pattern = ""
+    for line in expected.splitlines():
+        if line.strip() == "…":
+            pattern += r"(?:.*\n)*?"
+        else:
+            pattern += r".*?".join(re.escape(part) for part in line.rstrip().split("…")) + r" *\n"
+    return rf"\n*{pattern}\n*"
+
+
+def _build_environment(scratch: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(scratch),
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "120",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _run_command(command: str, scratch: Path, *, line: int, status: int = 0) -> str:
+    """Run a command to its end; what it printed."""
+    with subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=scratch,
+        env=_build_environment(scratch),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        encoding="utf-8",
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise BlockFailed(line, f"not done after {COMMAND_SECONDS} s: {command}") from error
+        finally:
+            stop_group(process)
+    if process.returncode != status:
+        raise BlockFailed(line, f"exit status {process.returncode} instead of {status}: {command}\n{printed}")
+    return printed
+
+
+def _start_command(command: Command, scratch: Path, background: ExitStack) -> None:
+    if not command.output:
+        raise BlockFailed(command.line, "show what the program prints when it is ready")
+    text = command.text.removesuffix("&")
+    try:
+        background.enter_context(
+            run_in_background(text, scratch, _build_environment(scratch), ready=build_pattern(command.output))
+        )
+    except BackgroundFailed as error:
+        raise BlockFailed(command.line, str(error)) from error

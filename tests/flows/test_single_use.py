@@ -1,0 +1,133 @@
+"""What may be used once is used once, also by fifty at the same moment."""
+
+import asyncio
+
+import pytest
+
+from flow_world import World, read_answer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_fifty_parallel_redemptions_of_one_code_give_one_token(world: World) -> None:
+    attempt = world.attempt()
+    code = await world.obtain_code(attempt)
+    responses = await asyncio.gather(*(world.redeem(attempt, code) for _ in range(50)))
+    assert sorted(response.status_code for response in responses) == [200] + [400] * 49
+    assert {response.json()["error"] for response in responses if response.status_code == 400} == {"invalid_grant"}
+    tokens = next(response.json() for response in responses if response.status_code == 200)
+    # A burst of retries is no theft: what the code bought still works.
+    assert (await world.refresh(tokens["refresh_token"])).status_code == 200
+
+
+async def test_a_code_that_comes_again_later_ends_what_it_bought(world: World) -> None:
+    attempt = world.attempt()
+    code = await world.obtain_code(attempt)
+    tokens = (await world.redeem(attempt, code)).json()
+    world.clock.advance(11)
+    assert (await world.redeem(attempt, code)).json()["error"] == "invalid_grant"
+    assert (await world.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
+
+
+async def test_a_code_that_comes_again_after_its_lifetime_ends_what_it_bought(world: World) -> None:
+    attempt = world.attempt()
+    code = await world.obtain_code(attempt)
+    tokens = (await world.redeem(attempt, code)).json()
+    world.clock.advance(3600)
+    assert (await world.redeem(attempt, code)).status_code == 400
+    assert (await world.refresh(tokens["refresh_token"])).status_code == 400
+
+
+async def test_a_wrong_verifier_burns_the_code_and_revokes_nothing(world: World) -> None:
+    attempt = world.attempt()
+    code = await world.obtain_code(attempt)
+    assert (await world.redeem(attempt, code, code_verifier="w" * 43)).json()["error"] == "invalid_grant"
+    assert (await world.redeem(attempt, code)).json()["error"] == "invalid_grant"
+
+
+async def test_a_wrong_verifier_for_a_redeemed_code_revokes_nothing(world: World) -> None:
+    attempt = world.attempt()
+    code = await world.obtain_code(attempt)
+    tokens = (await world.redeem(attempt, code)).json()
+    world.clock.advance(30)
+    await world.redeem(attempt, code, code_verifier="w" * 43)
+    assert (await world.refresh(tokens["refresh_token"])).status_code == 200
+
+
+async def test_parallel_refreshes_all_get_the_same_answer(world: World) -> None:
+    tokens = await world.obtain_tokens()
+    responses = await asyncio.gather(*(world.refresh(tokens["refresh_token"]) for _ in range(10)))
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.json()["refresh_token"] for response in responses}) == 1
+    assert len({response.json()["access_token"] for response in responses}) == 1
+
+
+async def test_a_repeat_says_how_much_time_is_left(world: World) -> None:
+    tokens = await world.obtain_tokens()
+    first = (await world.refresh(tokens["refresh_token"])).json()
+    world.clock.advance(76)
+    repeat = (await world.refresh(tokens["refresh_token"])).json()
+    assert repeat == {**first, "expires_in": first["expires_in"] - 76}
+
+
+async def test_a_refresh_token_reused_outside_the_window_ends_the_grant(world: World) -> None:
+    tokens = await world.obtain_tokens()
+    successor = (await world.refresh(tokens["refresh_token"])).json()["refresh_token"]
+    world.clock.advance(121)
+    assert (await world.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
+    assert (await world.refresh(successor)).json()["error"] == "invalid_grant"
+
+
+async def test_a_repeat_after_the_successor_was_used_ends_the_grant(world: World) -> None:
+    tokens = await world.obtain_tokens()
+    second = (await world.refresh(tokens["refresh_token"])).json()["refresh_token"]
+    third = (await world.refresh(second)).json()["refresh_token"]
+    assert (await world.refresh(tokens["refresh_token"])).status_code == 400
+    assert (await world.refresh(third)).status_code == 400
+
+
+async def test_a_double_submit_of_consent_gives_one_code_and_a_friendly_page(world: World) -> None:
+    async with world.user() as user:
+        consent = await user.sign_in(await user.open(world.authorize_url(world.attempt())))
+        pages = await asyncio.gather(*(user.answer(consent) for _ in range(20)))
+    codes = [page for page in pages if page.left_to]
+    friendly = [page for page in pages if not page.left_to]
+    assert len(codes) == 1
+    assert {page.status for page in friendly} == {409}
+    assert all("answered this already" in page.title for page in friendly)
+    assert "code" in read_answer(codes[0].left_to or "")
+
+
+async def test_a_denied_request_cannot_be_allowed_afterwards(world: World) -> None:
+    async with world.user() as user:
+        consent = await user.sign_in(await user.open(world.authorize_url(world.attempt())))
+        await user.answer(consent, "deny")
+        assert (await user.answer(consent, "allow")).left_to is None
+
+
+async def test_a_reload_of_a_spent_authorization_url_gets_a_friendly_page(world: World) -> None:
+    attempt = world.attempt()
+    async with world.user() as user:
+        await user.authorize(world.authorize_url(attempt))
+        page = await user.open(world.authorize_url(attempt))
+        assert page.status == 409
+        assert "used already" in page.title
+
+
+async def test_two_tabs_with_one_challenge_give_one_code(world: World) -> None:
+    attempt = world.attempt()
+    async with world.user() as user:
+        first = await user.sign_in(await user.open(world.authorize_url(attempt)))
+        second = await user.open(world.authorize_url(attempt))
+        assert (await user.answer(first)).left_to
+        page = await user.answer(second)
+        assert page.left_to is None
+        assert page.status == 409
+
+
+async def test_parallel_tabs_with_challenges_of_their_own_both_work(world: World) -> None:
+    async with world.user() as user:
+        first = await user.open(world.authorize_url(world.attempt()))
+        second = await user.open(world.authorize_url(world.attempt(state="st-2")))
+        answers = [await user.answer(await user.sign_in(page)) for page in (first, second)]
+    assert [read_answer(page.left_to or "")["state"] for page in answers] == ["st-1", "st-2"]
