@@ -24,7 +24,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(_encode(self._value), _encode(other._value))
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
@@ -35,4 +35,9 @@ def hash_bearer_value(value: str) -> bytes:
 
     Plain SHA-256 is enough: what is hashed is random, so there is nothing to guess from a stolen table.
     """
-    return sha256(value.encode()).digest()
+    return sha256(_encode(value)).digest()
+
+
+def _encode(value: str) -> bytes:
+    # A lone surrogate, which a peer may have sent us inside JSON, is only another wrong value.
+    return value.encode(errors="surrogatepass")

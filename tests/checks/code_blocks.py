@@ -1,6 +1,9 @@
 """Runs the code blocks of a Markdown page, in the order in which a reader meets them. The conventions: CONTRIBUTING.md.
 
 All blocks of a page share one scratch folder. A block that does not do what the page says raises ``BlockFailed``.
+
+Pages name the ports that a reader expects. Here other programs may hold these, so each page gets free ports in their
+place: in its blocks, and in the files that its commands write.
 """
 
 import json
@@ -10,19 +13,22 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from background import BackgroundFailed, run_in_background, stop_group
 
 from nameplate.errors import ConfigurationError
+from nameplate.testing.serving import open_listener
 
 __all__ = ["Block", "BlockFailed", "parse_blocks", "run_page"]
 
 ROOT = Path(__file__).parents[2]
 COMMAND_SECONDS = 60
+PORTS = ("8000", "8080", "8443")
+WRITTEN_FILES = ("*.json", "*.py", "*.toml")
 
 
 class BlockFailed(Exception):
@@ -51,6 +57,26 @@ class Command:
     line: int
     text: str
     output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scratch:
+    """Where a page's blocks run: the folder, the ports that stand in for those it names, its programs that stay."""
+
+    folder: Path
+    ports: Mapping[str, str]
+    background: ExitStack = field(default_factory=ExitStack)
+
+    def replace_ports(self, text: str) -> str:
+        """The text with free ports in place of those that pages name."""
+        return re.sub(rf"\b(?:{'|'.join(self.ports)})\b", lambda found: self.ports[found[0]], text)
+
+    def replace_ports_in_files(self) -> None:
+        """The same for files that a command wrote with the product's own defaults."""
+        for path in (path for pattern in WRITTEN_FILES for path in self.folder.rglob(pattern)):
+            text = path.read_text()
+            if (replaced := self.replace_ports(text)) != text:
+                path.write_text(replaced)
 
 
 def parse_blocks(page: str) -> Iterator[Block]:
@@ -86,17 +112,25 @@ def _parse_block(line: int, info: str, text: str) -> Block:
     return block
 
 
-def run_page(page: str, scratch: Path) -> None:
-    """Run every block of a page in the folder ``scratch``; programs in the background end with the page."""
-    blocks = list(parse_blocks(page))
+def run_page(page: str, folder: Path) -> None:
+    """Run every block of a page in the scratch folder; programs in the background end with the page."""
+    scratch = Scratch(folder=folder, ports=_find_free_ports())
+    blocks = list(parse_blocks(scratch.replace_ports(page)))
     _check_that_programs_are_run(blocks)
-    with ExitStack() as background:
+    with scratch.background:
         for block in blocks:
-            _run_block(block, scratch, background)
+            _run_block(block, scratch)
         try:
-            background.close()
+            scratch.background.close()
         except BackgroundFailed as error:
             raise BlockFailed(blocks[-1].line, str(error)) from error
+
+
+def _find_free_ports() -> dict[str, str]:
+    listeners = [open_listener() for _ in PORTS]  # all at once, so that no two get the same
+    for listener, _ in listeners:
+        listener.close()
+    return {named: str(port) for named, (_, port) in zip(PORTS, listeners, strict=True)}
 
 
 def _check_that_programs_are_run(blocks: list[Block]) -> None:
@@ -106,32 +140,32 @@ def _check_that_programs_are_run(blocks: list[Block]) -> None:
             raise BlockFailed(block.line, f"no console block runs {block.title}")
 
 
-def _run_block(block: Block, scratch: Path, background: ExitStack) -> None:
+def _run_block(block: Block, scratch: Scratch) -> None:
     if block.title:
-        with (scratch / block.title).open("a" if block.appends else "w") as file:
+        with (scratch.folder / block.title).open("a" if block.appends else "w") as file:
             file.write(block.text)
     match block.language:
         case "python" if not block.title:
-            _run_command(shlex.join([sys.executable, "-c", block.text]), scratch, line=block.line)
+            _run_command(shlex.join([sys.executable, "-c", block.text]), scratch.folder, line=block.line)
         case "python" | "text" | "mermaid":
             pass
         case "toml":
-            _check_toml(block, scratch)
+            _check_toml(block, scratch.folder)
         case "json":
             _check_json(block)
         case "console":
-            _run_console(block, scratch, background)
+            _run_console(block, scratch)
         case unknown:
             raise BlockFailed(block.line, f"a block in {unknown or 'no language'} is not run by anything")
 
 
-def _check_toml(block: Block, scratch: Path) -> None:
+def _check_toml(block: Block, folder: Path) -> None:
     try:
         tomllib.loads(block.text)
         if block.title == "nameplate.toml":
             from nameplate.server.settings import load_settings
 
-            load_settings(scratch / block.title)
+            load_settings(folder / block.title)
     except (tomllib.TOMLDecodeError, ConfigurationError) as error:
         raise BlockFailed(block.line, str(error)) from error
 
@@ -143,19 +177,19 @@ def _check_json(block: Block) -> None:
         raise BlockFailed(block.line, str(error)) from error
 
 
-def _run_console(block: Block, scratch: Path, background: ExitStack) -> None:
+def _run_console(block: Block, scratch: Scratch) -> None:
     commands = list(_parse_commands(block))
     for command in commands:
+        scratch.replace_ports_in_files()
         status = block.status if command is commands[-1] else 0
         if shlex.split(command.text, comments=True)[:1] == ["make"]:
             # Run inside `make test` it would never end: the targets are looked up only.
-            _run_command(
-                f"make --dry-run --directory {ROOT} {command.text.removeprefix('make')}", scratch, line=command.line
-            )
+            make = f"make --dry-run --directory {ROOT} {command.text.removeprefix('make')}"
+            _run_command(make, scratch.folder, line=command.line)
         elif command.text.endswith("&"):
-            _start_command(command, scratch, background)
+            _start_command(command, scratch)
         else:
-            printed = _run_command(command.text, scratch, line=command.line, status=status)
+            printed = _run_command(command.text, scratch.folder, line=command.line, status=status)
             if command.output and not re.fullmatch(build_pattern(command.output), printed):
                 raise BlockFailed(command.line, f"$ {command.text}\nprinted\n{printed}\ninstead of\n{command.output}")
 
@@ -182,10 +216,10 @@ def build_pattern(expected: str) -> str:
     return rf"\n*{pattern}\n*"
 
 
-def _build_environment(scratch: Path) -> dict[str, str]:
+def _build_environment(folder: Path) -> dict[str, str]:
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(scratch),
+        "HOME": str(folder),
         "LC_ALL": "C.UTF-8",
         "COLUMNS": "120",
         "NO_COLOR": "1",
@@ -193,12 +227,12 @@ def _build_environment(scratch: Path) -> dict[str, str]:
     }
 
 
-def _run_command(command: str, scratch: Path, *, line: int, status: int = 0) -> str:
+def _run_command(command: str, folder: Path, *, line: int, status: int = 0) -> str:
     """Run a command to its end; what it printed."""
     with subprocess.Popen(
         ["bash", "-c", command],
-        cwd=scratch,
-        env=_build_environment(scratch),
+        cwd=folder,
+        env=_build_environment(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -216,13 +250,13 @@ def _run_command(command: str, scratch: Path, *, line: int, status: int = 0) -> 
     return printed
 
 
-def _start_command(command: Command, scratch: Path, background: ExitStack) -> None:
+def _start_command(command: Command, scratch: Scratch) -> None:
     if not command.output:
         raise BlockFailed(command.line, "show what the program prints when it is ready")
-    text = command.text.removesuffix("&")
+    text, folder = command.text.removesuffix("&"), scratch.folder
     try:
-        background.enter_context(
-            run_in_background(text, scratch, _build_environment(scratch), ready=build_pattern(command.output))
+        scratch.background.enter_context(
+            run_in_background(text, folder, _build_environment(folder), ready=build_pattern(command.output))
         )
     except BackgroundFailed as error:
         raise BlockFailed(command.line, str(error)) from error

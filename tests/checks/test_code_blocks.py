@@ -25,6 +25,10 @@ GOOD_PAGES = {
     ),
     "a block in a list": "- so:\n  ```python\n  assert True\n  ```\n",
     "text": "```text\nno program\n```",
+    "ports that other programs hold here": (
+        "```console\n$ printf 'port = %d\\n' $((4040 * 2)) >a.toml\n$ cat a.toml\nport = 8080\n```\n"
+        "```python\nassert 8080 != 4040 * 2\n```"
+    ),
 }
 
 BAD_PAGES = {

@@ -22,8 +22,14 @@ from nameplate.protocol.private_hosts import PrivateHost
         pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
     ]
 )
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
+def either_loop(request: pytest.FixtureRequest) -> Any:
+    """For the ``anyio_backend`` of modules that are about sockets: the server may run on either loop."""
     return request.param
+
+
+@pytest.fixture
+def anyio_backend() -> Any:
+    return "asyncio", {"use_uvloop": False}
 
 
 @pytest.fixture(scope="session")

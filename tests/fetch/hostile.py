@@ -14,7 +14,7 @@ CLIENT_HOST = "client.example"
 
 @dataclass(eq=False)
 class Exchange:
-    """One request as it came, and the connection to do something about it. ``number`` counts the server's requests from 1."""
+    """One request as it came, and its connection. ``number`` counts the server's requests from 1."""
 
     number: int
     request: bytes
@@ -95,7 +95,6 @@ class HostileServer:
     script: Script
     address: str = "127.0.0.1"
     connections: int = 0
-    open_connections: int = 0
     requests: list[Exchange] = field(default_factory=list)
     server_names: list[str | None] = field(default_factory=list)
     port: int = 0
@@ -103,6 +102,7 @@ class HostileServer:
     async def __aenter__(self) -> Self:
         self.context.sni_callback = lambda _sock, name, _context: self.server_names.append(name)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._was_asked = asyncio.Event()
         self._server = await asyncio.start_server(self._accept, self.address, self.port, ssl=self.context)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -116,6 +116,10 @@ class HostileServer:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._server.wait_closed()
+
+    async def wait_for_request(self) -> None:
+        """Until the first request came."""
+        await self._was_asked.wait()
 
     async def wait_until_left(self) -> None:
         """Until no connection is open any more."""
@@ -140,12 +144,13 @@ class HostileServer:
             request = await reader.readuntil(b"\r\n\r\n")
             exchange = Exchange(len(self.requests) + 1, request, reader, writer)
             self.requests.append(exchange)
+            self._was_asked.set()
             await self.script(exchange)
 
 
 @dataclass(eq=False)
 class SilentListener:
-    """A TCP port that counts who connects, and says ``greeting`` if it has one. Nobody may ever reach a refused address."""
+    """A TCP port that counts who connects, and says ``greeting`` if it has one."""
 
     address: str = "127.0.0.1"
     port: int = 0

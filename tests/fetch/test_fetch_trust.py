@@ -5,16 +5,24 @@ import datetime
 import ssl
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
-from conftest import MakeFetcher, Names, build_private_host, build_url
 from hostile import CLIENT_HOST, HostileServer, SilentListener, answer, build_server_context
 
+from conftest import MakeFetcher, Names, build_private_host, build_url
 from nameplate.errors import ConfigurationError, FetchError, TlsFailed, Unreachable
 from nameplate.fetch import FetchOptions, GuardedFetcher
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend(either_loop: Any) -> Any:
+    return either_loop
+
+
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
@@ -39,9 +47,15 @@ async def fetch_from(context: ssl.SSLContext, make_fetcher: MakeFetcher) -> Host
         pytest.param(lambda ca: ca.issue_cert(f"www.{CLIENT_HOST}"), id="for a name below"),
         pytest.param(lambda ca: ca.issue_cert("*.client.example"), id="for names below"),
         pytest.param(lambda ca: ca.issue_cert("127.0.0.1"), id="for the address"),
-        pytest.param(lambda ca: ca.issue_cert("other.example", common_name=CLIENT_HOST), id="with the common name only"),
-        pytest.param(lambda ca: ca.issue_cert(CLIENT_HOST, not_before=NOW - 9 * DAY, not_after=NOW - DAY), id="expired"),
-        pytest.param(lambda ca: ca.issue_cert(CLIENT_HOST, not_before=NOW + DAY, not_after=NOW + 9 * DAY), id="not yet valid"),
+        pytest.param(
+            lambda ca: ca.issue_cert("other.example", common_name=CLIENT_HOST), id="with the common name only"
+        ),
+        pytest.param(
+            lambda ca: ca.issue_cert(CLIENT_HOST, not_before=NOW - 9 * DAY, not_after=NOW - DAY), id="expired"
+        ),
+        pytest.param(
+            lambda ca: ca.issue_cert(CLIENT_HOST, not_before=NOW + DAY, not_after=NOW + 9 * DAY), id="not yet valid"
+        ),
     ],
 )
 async def test_a_certificate_that_proves_nothing_is_refused(

@@ -1,15 +1,23 @@
 """Connections that are used again: when they are, and what a peer could do with one."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from conftest import MakeFetcher, build_url
 from hostile import Exchange, HostileServer, Script, answer, build_answer, send
 
+from conftest import MakeFetcher, build_url
 from nameplate.errors import FetchError, Unreachable
 from nameplate.fetch import GuardedFetcher
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend(either_loop: Any) -> Any:
+    return either_loop
+
+
 GOOD = build_answer(b'{"good": 1}')
 SMUGGLED = build_answer(b'{"smuggled": 1}')
 
@@ -113,16 +121,16 @@ async def send_in_two_records(exchange: Exchange) -> None:
         pytest.param(send_in_two_records, id="in two records"),
         pytest.param(send(GOOD + b"\r\n"), id="an empty line"),
         pytest.param(send(GOOD + b"x"), id="a byte"),
+        pytest.param(send(b"HTTP/1.1 103 Early\r\n\r\n" + GOOD + SMUGGLED), id="after an interim answer"),
         pytest.param(
-            send(b"HTTP/1.1 103 Early\r\n\r\n" + GOOD + SMUGGLED), id="after an interim answer"
-        ),
-        pytest.param(
-            send(b"HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 11\n\n" + b'{"good": 1}' + SMUGGLED),
+            send(
+                b"HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 11\n\n" + b'{"good": 1}' + SMUGGLED
+            ),
             id="after bare line feeds",
         ),
         pytest.param(
-            # Whoever looked for CRLF CRLF alone would see the header block end in the body, and the count come out right.
-            send(b"HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 12\n\n" + b'\r\n\r\n{"a":1} ' + b"HTTP"),
+            # Whoever looked for CRLF CRLF alone would see the header block end in the body, and the count fit.
+            send(b'HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 12\n\n\r\n\r\n{"a":1} HTTP'),
             id="with a second end of headers in the body",
         ),
         pytest.param(
@@ -146,17 +154,18 @@ async def test_a_second_answer_nobody_asked_for_is_never_taken(
 async def test_an_answer_that_comes_between_two_requests_is_never_taken(
     server: HostileServer, fetcher: GuardedFetcher
 ) -> None:
-    sent = asyncio.Event()
+    fetched, sent = asyncio.Event(), asyncio.Event()
 
     async def answer_and_then_again(exchange: Exchange) -> None:
         await exchange.send(GOOD)
-        await sent.wait()
+        await fetched.wait()
         await exchange.send(SMUGGLED)
+        sent.set()
 
     server.script = take_turns(answer_and_then_again, send(GOOD))
     await fetcher.fetch(build_url(server.port))
-    sent.set()
-    await asyncio.sleep(0.02)
+    fetched.set()
+    await sent.wait()
     assert await fetch_bodies(fetcher, server.port, 1) == [b'{"good": 1}']
     assert server.connections == 2
 

@@ -169,6 +169,7 @@ def test_whatever_comes_a_host_has_an_owner_part(host: str) -> None:
         ("می\u200cخواهم", "tools.example"),
         ("👩\u200d💻 Dev ❤\ufe0f", "tools.example"),
         ("Café Überblick", "tools.example"),
+        ("", "tools.example"),
     ],
 )
 def test_an_honest_name_gets_no_warning(name: str, host: str) -> None:
@@ -203,7 +204,7 @@ def test_an_honest_name_gets_no_warning(name: str, host: str) -> None:
         ("To\u200dol", "hidden characters"),
         ("T" * 101, "unusually long"),
         ("\u200b\u200b", "no visible characters"),
-        ("", "no visible characters"),
+        ("mybank.net", "“mybank.net”"),
     ],
 )
 def test_a_name_that_pretends_gets_a_sentence(name: str, part: str) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nameplate.protocol.freshness import Freshness, FreshnessLimits, parse_freshness, parse_http_date
 
-NOW = 1_795_000_000  # Wed, 18 Nov 2026 08:26:40 GMT
+NOW = 1_794_990_400  # Wed, 18 Nov 2026 08:26:40 GMT
 LIMITS = FreshnessLimits(minimum_seconds=10, default_seconds=300, maximum_seconds=3600)
 
 
@@ -44,6 +44,7 @@ def parse(*headers: tuple[str, str]) -> Freshness:
         ("public", 300),
         ("", 300),
         ("max-age60", 300),
+        ("max-age=60," + "x," * 5000, 0),
         ("no-cache", 0),
         ("no-cache, max-age=60", 0),
         ('no-cache="Set-Cookie", max-age=60', 0),
@@ -75,6 +76,7 @@ def test_several_cache_control_fields_are_one_list() -> None:
         ("s-maxage=60", True, True),
         ("x-no-store", True, False),
         ('x="no-store"', True, False),
+        ("x," * 5000, False, False),
     ],
 )
 def test_cache_control_says_whether_to_store_and_to_ask_again(
@@ -92,7 +94,7 @@ def test_cache_control_says_whether_to_store_and_to_ask_again(
         ([("age", "20"), ("age", "50"), ("cache-control", "max-age=60")], 40),
         ([("age", "-20"), ("cache-control", "max-age=60")], 60),
         ([("age", "x"), ("cache-control", "max-age=60")], 60),
-        ([("age", "9" * 300), ("cache-control", "max-age=60")], 60),
+        ([("age", "9" * 300), ("cache-control", "max-age=60")], 10),
         ([("date", "Wed, 18 Nov 2026 08:26:40 GMT"), ("expires", "Wed, 18 Nov 2026 08:36:40 GMT")], 600),
         ([("expires", "Wed, 18 Nov 2026 08:36:40 GMT")], 600),
         ([("date", "Wed, 18 Nov 2026 08:25:40 GMT"), ("expires", "Wed, 18 Nov 2026 08:35:40 GMT")], 540),
@@ -144,7 +146,7 @@ def test_a_date_of_last_modification_is_kept_as_it_came() -> None:
         ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
         ("Sun Nov  6 08:49:37 1994", 784_111_777),
-        ("Wednesday, 18-Nov-26 08:26:40 GMT", 1_795_000_000 - 3_600 * 0),
+        ("Wednesday, 18-Nov-26 08:26:40 GMT", 1_794_990_400),
         ("Thu, 31 Dec 2026 23:59:60 GMT", 1_798_761_599),
         ("Sun, 06 Nov 1994 08:49:37", None),
         ("Sun, 06 Nov 1994 08:49:37 +0000", None),

@@ -1,6 +1,7 @@
 """Private hosts: what may be declared, and that a declaration admits that and nothing beside it."""
 
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,7 +73,7 @@ def test_a_declaration_is_read_as_it_stands() -> None:
     ],
 )
 def test_a_declaration_that_cannot_hold_is_refused_by_its_member(declared: dict[str, object], member: str) -> None:
-    valid: dict[str, object] = {"host": "client.internal", "network": "10.20.0.0/16", "ports": [443], "address": None}
+    valid: dict[str, Any] = {"host": "client.internal", "network": "10.20.0.0/16", "ports": [443], "address": None}
     with pytest.raises(ConfigurationError) as caught:
         parse_private_host(**{**valid, **declared})
     assert caught.value.setting == f"fetch.private_hosts.{member}"

@@ -48,7 +48,10 @@ def run(app: ASGIApp, scope: dict[str, Any], *messages: dict[str, Any]) -> list[
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    async def serve() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(serve())
     return sent
 
 
@@ -170,7 +173,8 @@ def test_a_path_below_the_servers_own_root_finds_the_metadata() -> None:
 def challenge_scope(**settings: Any) -> bytes:
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     start, _ = run(build_app(Inner(), **settings), scope)
-    return dict(start["headers"])[b"www-authenticate"].partition(b"scope=")[2]
+    challenge: bytes = dict(start["headers"])[b"www-authenticate"]
+    return challenge.partition(b"scope=")[2]
 
 
 def test_the_challenge_names_what_every_request_needs_or_else_all_there_is() -> None:

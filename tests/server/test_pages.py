@@ -1,15 +1,16 @@
 """The pages as bytes: escaping, structure, headers, stylesheet. What they look like is tested in tests/browser."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from nameplate.server.pages.render import STYLESHEET, render_consent, render_sign_in
+from nameplate.server.pages.render import STYLESHEET, render_consent
 from nameplate.server.pages.views import ReturnLink, ScopeView
 from page_samples import (
     CONSENT,
@@ -170,9 +171,11 @@ def test_whatever_a_client_calls_itself_the_page_keeps_its_structure(name: str) 
     assert shown == expected or shown == [tag for tag, _ in Page(render(replace(CONSENT, client_name=None))).elements]
 
 
-def test_a_missing_value_is_an_error_and_not_an_empty_page() -> None:
+@pytest.mark.parametrize("missing", ["action", "request", "subject", "keeps_access", "resource_name"])
+def test_a_missing_value_is_an_error_and_not_an_empty_place(missing: str) -> None:
+    values = {field.name: getattr(CONSENT, field.name) for field in fields(CONSENT) if field.name != missing}
     with pytest.raises(UndefinedError):
-        render_sign_in(PAGES["notice"], stylesheet="/static/style.css")  # type: ignore[arg-type]
+        render_consent(SimpleNamespace(**values), stylesheet="/static/style.css")  # type: ignore[arg-type]
 
 
 def test_the_stylesheet_stands_where_the_server_is_mounted() -> None:

@@ -6,7 +6,7 @@ from getpass import getpass
 from cyclopts import App
 
 from nameplate.errors import ConfigurationError
-from nameplate.upstream.local_accounts import hash_password
+from nameplate.upstream.local_accounts import MAX_PASSWORD_BYTES, hash_password
 
 __all__ = ["accounts"]
 
@@ -24,11 +24,17 @@ def hash_password_command() -> None:
 
 def _read_password() -> str:
     if not sys.stdin.isatty():
-        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            # As UTF-8 whatever the locale, because that is what a browser sends.
+            password = sys.stdin.buffer.readline().decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ConfigurationError("password", "standard input is not UTF-8.") from None
     else:
         password = getpass("Password: ")
         if password != getpass("Once more: "):
             raise ConfigurationError("password", "the two are not the same.")
     if len(password) < 8:
         raise ConfigurationError("password", "use at least 8 characters (NIST SP 800-63B §5.1.1.2).")
+    if len(password.encode(errors="surrogatepass")) > MAX_PASSWORD_BYTES:
+        raise ConfigurationError("password", f"use at most {MAX_PASSWORD_BYTES} bytes.")
     return password

@@ -4,6 +4,7 @@ import sys
 
 from cyclopts import App
 from rich.console import Console
+from rich.text import Text
 
 from nameplate import __version__
 from nameplate.cli.accounts import accounts
@@ -46,12 +47,17 @@ def main() -> None:
     """Run the command line; a configuration that cannot work ends it with status 2, a store that cannot be opened with
     1.
     """
-    console = Console(stderr=True, highlight=False)
     try:
         app()
     except ConfigurationError as error:
-        console.print(f"[bold red]nameplate:[/] [bold]{error.setting}[/]: {error.problem}", soft_wrap=True)
+        _print_error((error.setting, "bold"), f": {error.problem}")
         sys.exit(2)
     except StoreError as error:
-        console.print(f"[bold red]nameplate:[/] {error}", soft_wrap=True)
+        _print_error(str(error))
         sys.exit(1)
+
+
+def _print_error(*parts: str | tuple[str, str]) -> None:
+    # As Text, not as markup: a message may hold brackets, as in [[accounts]] or [::1]:8080.
+    message = Text.assemble(("nameplate: ", "bold red"), *parts)
+    Console(stderr=True, highlight=False).print(message, soft_wrap=True)

@@ -32,6 +32,7 @@ def serve(
     named = any(flag == "--issuer" or flag.startswith("--issuer=") for flag in flags)
     if config is None and not named and "NAMEPLATE_ISSUER" not in os.environ:
         raise ConfigurationError(
-            "--config", "there is no configuration. nameplate init writes a good file to start from: nameplate.toml."
+            "--config",
+            "there is no configuration. nameplate init writes a good one: nameplate serve --config nameplate.toml.",
         )
     run_server(load_settings(config, flags))

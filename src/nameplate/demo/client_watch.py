@@ -97,18 +97,13 @@ class ClientWatch:
     ) -> Mapping[str, Detail]:
         details: dict[str, Detail] = {"request": _name_request(response), "grant_type": form.get("grant_type", "")}
         if "code_verifier" in form:
-            details["client_proves_itself_by"] = "code_verifier (PKCE); it has no secret of its own"
+            details["proof"] = "code_verifier"
         details |= _pick(answer, ("token_type", "expires_in", "scope"))
         refresh_token = Secret(str(answer.get("refresh_token", "")))
-        details["refresh_token"] = _compare(self._refresh_token, refresh_token)
+        details["refresh_token_issued"] = refresh_token != Secret("")
+        details["refresh_token_replaced"] = Secret("") != self._refresh_token != refresh_token
         self._refresh_token = refresh_token
         return {**details, **describe_token(str(answer.get("access_token", "")))}
-
-
-def _compare(old: Secret, new: Secret) -> str:
-    if not new.reveal():
-        return "none"
-    return "one, not shown" if old == Secret("") else "a new one, not shown" if old != new else "the same as before"
 
 
 def _describe_challenge(response: httpx2.Response, method: str) -> Mapping[str, Detail]:
@@ -152,5 +147,5 @@ def _pick(metadata: Mapping[str, object], names: tuple[str, ...]) -> dict[str, D
         if isinstance(value, str | int):
             picked[name] = value
         elif isinstance(value, list):
-            picked[name] = ", ".join(str(each) for each in value)
+            picked[name] = [str(each) for each in value]
     return picked

@@ -21,7 +21,7 @@ _FIRST_NOTES = ("Water the plants", "Buy bread")
 
 
 def build_notes_app(*, resource: str, issuer: str, keys: Keys | None = None) -> ASGIApp:
-    """The server at the URL ``resource``, which trusts the tokens of ``issuer``. ``keys`` replaces fetching its keys."""
+    """The server at the URL ``resource``, which trusts the tokens of ``issuer``. ``keys``: instead of fetching them."""
     return protect_mcp(
         _build_server(),
         resource=resource,

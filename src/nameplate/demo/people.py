@@ -17,6 +17,10 @@ from nameplate.testing.headless_user import HeadlessUser
 __all__ = ["BrowserPerson", "HeadlessPerson", "Person"]
 
 
+_SIGN_IN = "Sign in with this account, then allow the access. If no window opens, open this address yourself:"
+_ALLOW_MORE = "Allow the wider access. If no window opens, open this address yourself:"
+
+
 class Person(Protocol):
     """Somebody who is sent to the authorization server."""
 
@@ -62,12 +66,16 @@ class BrowserPerson:
     async def authorize(self, url: str) -> None:
         """Show what to do, and open the browser, if there is one."""
         is_first = not self._openings
-        sentence = "Sign in with this account, then allow the access." if is_first else "Allow the wider access."
-        facts = {"Open": url}
-        if is_first:
-            facts |= {"User name": self._account.username, "Password": self._account.password}
-        title = "Your turn, in your browser" if is_first else "Your turn once more"
-        self._reporter.say(Notice(title=title, sentences=[sentence], facts=facts))
+        account = {"user name": self._account.username, "password": self._account.password}
+        self._reporter.say(
+            Notice(
+                title="Your turn, in your browser" if is_first else "Your turn once more",
+                text=_SIGN_IN if is_first else _ALLOW_MORE,
+                facts=account if is_first else {},
+                link=url,
+                waits_for="waiting for you in the browser",
+            )
+        )
         self._openings.append(asyncio.create_task(_open_browser(url)))
 
 

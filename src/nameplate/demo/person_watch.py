@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
 
 from nameplate.demo.callback import CallbackListener
 from nameplate.demo.pages import read_page
@@ -31,7 +32,7 @@ class PersonWatch:
                 self._question = exchange.page
             case "POST", "/sign-in" if exchange.status == 303:
                 self._see_sign_in()
-            case "POST", "/consent" if exchange.status == 303 and "code=" in exchange.location:
+            case "POST", "/consent" if "code" in parse_qs(urlsplit(exchange.location).query):
                 self._see_consent()
             case _:
                 pass
@@ -65,20 +66,26 @@ class PersonWatch:
         document = json.loads(body)
         return {
             "request": f"GET {self._world.client_id}",
-            "allowed_by": f"[[fetch.private_hosts]] {host.name}, port {host.port}",
-            "size": f"{len(body)} bytes",
+            "declared_by": f"[[fetch.private_hosts]] {host.name}, 127.0.0.0/8, port {host.port}",
+            "size_bytes": len(body),
             "client_name": document["client_name"],
-            "redirect_uris": ", ".join(document["redirect_uris"]),
+            "redirect_uris": document["redirect_uris"],
             "token_endpoint_auth_method": document["token_endpoint_auth_method"],
-            "checked_fetched_and_answered_in": f"{exchange.milliseconds:.0f} ms",
+            "page_answered_in_milliseconds": exchange.milliseconds,
         }
 
 
 def _describe_question(page: str) -> Mapping[str, Detail]:
     """What the consent page said."""
     read = read_page(page)
-    who = [text for text in read.paragraphs if text][:3]
-    return {"question": read.headline, "who_asks": " ".join(who), "permissions": read.items, "warnings": read.warnings}
+    # The page's first paragraphs are: its document lies on / HOST / it calls itself NAME.
+    lies_on, host, claim, *_rest = [*read.paragraphs, "", "", ""]
+    return {
+        "question": read.headline,
+        "who_asks": f"{lies_on} {host}. {claim}.",
+        "permissions": read.items,
+        "warnings": read.warnings,
+    }
 
 
 def _build_failure(exchange: Exchange) -> DemoFailed:

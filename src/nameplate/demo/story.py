@@ -24,11 +24,22 @@ class DemoFailed(Exception):
 class Story:
     """Where the demo stands. What comes out of order is a failure of the step that was due."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, *, began_at: float | None = None) -> None:
+        """``began_at`` is when the first step began, on ``time.perf_counter``; now, where it is not given."""
         self._reporter = reporter
         self._told = 0
-        self._last = time.perf_counter()
-        reporter.wait_for(STORY[0])
+        self._began_at = time.perf_counter() if began_at is None else began_at
+        self._last = self._began_at
+
+    @property
+    def told(self) -> int:
+        """How many steps were told."""
+        return self._told
+
+    @property
+    def seconds(self) -> float:
+        """How long the steps that were told took together."""
+        return self._last - self._began_at
 
     @property
     def is_complete(self) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from nameplate.demo.steps import Detail
 from nameplate.demo.story import DemoFailed
@@ -55,13 +54,13 @@ async def prove_tokens(world: DemoWorld, used: Sequence[UsedToken]) -> Mapping[s
     if foreign:
         raise DemoFailed(f"A token that a tool accepted was issued to another client: {foreign[0]}.")
     last = tokens[-1]
-    scopes = MappingProxyType({each.tool: " ".join(token.scope) for each, token in zip(used, tokens, strict=True)})
     return {
         "issuer": last.issuer,
         "audience": last.resource,
         "client_id": last.client_id,
         "subject": last.subject,
-        "verified_calls": len(used),
-        "scope_per_tool": dict(scopes),
+        "verified_calls": [
+            f"{each.tool}, token for {' '.join(token.scope)}" for each, token in zip(used, tokens, strict=True)
+        ],
         "key_fetches_by_mcp_server": fetched_by_server,
     }

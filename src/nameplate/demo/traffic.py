@@ -44,14 +44,16 @@ class Traffic:
 
 
 class WatchedApp:
-    """An ASGI application, unchanged, whose traffic is recorded."""
+    """An ASGI application, unchanged, whose traffic is recorded: each exchange just before its answer is complete, so
+    that whoever watches knows of it before the peer can go on.
+    """
 
     def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
         self._app = app
         self._traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, and record what an HTTP request came to."""
+        """Pass everything on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -62,21 +64,24 @@ class WatchedApp:
             nonlocal status, headers
             if message["type"] == "http.response.start":
                 status, headers = message["status"], Headers(raw=list(message["headers"]))
-            elif _is_page(headers):
-                body.extend(message.get("body", b""))
+            elif message["type"] == "http.response.body":
+                body.extend(message.get("body", b"") if _is_page(headers) else b"")
+                if not message.get("more_body", False):
+                    self._traffic.record(_build_exchange(scope, status, headers, body, started_at))
             await send(message)
 
         await self._app(scope, receive, watch)
-        self._traffic.record(
-            Exchange(
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                milliseconds=(time.perf_counter() - started_at) * 1000,
-                page=body.decode(errors="replace"),
-                location=headers.get("location", ""),
-            )
-        )
+
+
+def _build_exchange(scope: Scope, status: int, headers: Headers, body: bytearray, started_at: float) -> Exchange:
+    return Exchange(
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        milliseconds=round((time.perf_counter() - started_at) * 1000, 1),
+        page=body.decode(errors="replace"),
+        location=headers.get("location", ""),
+    )
 
 
 def _is_page(headers: Headers) -> bool:

@@ -36,7 +36,7 @@ class Dialler(httpcore2.AsyncNetworkBackend):
         self._resolver = resolver
 
     async def connect_tcp(self, host: str, port: int, *_: object, **_options: object) -> PlainStream:
-        """A connection to ``host``. Raises ``AddressRefused``, ``Unreachable`` or ``Busy``, which httpcore2 never retries."""
+        """A connection to ``host``. Raises ``AddressRefused``, ``Unreachable`` or ``Busy``: httpcore2 retries none."""
         self._check_port(host, port)
         addresses = await self._find_addresses(host)
         for address in addresses:  # all of them, before the first is dialled: one bad answer refuses the name

@@ -59,11 +59,13 @@ class Flights(Generic[T]):
             self._land(key, flight)
 
     def _arrive(self, key: str, flight: Flight[T], task: asyncio.Task[T]) -> None:
-        if task.cancelled() or task.exception() is not None or not self._is_held(task.result()):
-            self._land(key, flight)
-            return
         loop = asyncio.get_running_loop()
-        flight.timer = loop.call_at(flight.started_at + self._held_seconds, self._land, key, flight)
+        lands_at = flight.started_at + self._held_seconds
+        has_outcome = not task.cancelled() and task.exception() is None
+        if has_outcome and self._is_held(task.result()) and lands_at > loop.time():
+            flight.timer = loop.call_at(lands_at, self._land, key, flight)
+        else:
+            self._land(key, flight)
 
     def _land(self, key: str, flight: Flight[T]) -> None:
         if flight.timer is not None:

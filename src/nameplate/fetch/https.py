@@ -29,6 +29,8 @@ _FIXED_HEADERS = (
     (b"Accept-Encoding", b"identity"),
     (b"User-Agent", _USER_AGENT),
 )
+# Chunks that came in one read are parsed without a pause: thousands of tiny ones would hold up the whole event loop.
+_BODY_PARTS = 256
 _BROKEN = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError, OSError, ValueError)
 
 
@@ -177,12 +179,13 @@ class GuardedFetcher:
 
 
 async def _read_body(response: httpcore2.Response, limit: int) -> bytes:
-    body = bytearray()
+    body, count = bytearray(), 0
     async with aclosing(response.aiter_stream()) as parts:
         async for part in parts:
             body += part
-            if len(body) > limit:
-                raise TooLarge(f"more than {limit} bytes")
+            count += 1
+            if len(body) > limit or count > _BODY_PARTS:
+                raise TooLarge(f"more than {limit} bytes or {_BODY_PARTS} pieces")
     return bytes(body)
 
 

@@ -34,7 +34,7 @@ class FetchOptions:
     trusted_ca_file: str | os.PathLike[str] | None = None
     deadline_seconds: float = 5.0
     max_document_bytes: int = DOCUMENT_BYTES
-    max_header_bytes: int = 32 * 1024
+    max_header_bytes: int = 16 * 1024
     max_connections: int = 64
     keepalive_seconds: float = 15.0
     stagger_seconds: float = 0.25

@@ -8,7 +8,6 @@ fetch's one deadline cancels whatever waits.
 
 import asyncio
 import contextlib
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -16,13 +15,12 @@ from dataclasses import dataclass
 
 import httpcore2
 
-from nameplate.errors import TlsFailed, TooLarge, Unreachable
+from nameplate.errors import TlsFailed, Unreachable
+from nameplate.fetch.meter import AnswerMeter
 
 __all__ = ["PlainStream", "StaleConnection", "StreamLimits", "TlsStream"]
 
 _READ_BYTES = 64 * 1024
-# Where an HTTP/1.1 parser sees the end of a header block: RFC 9112 §2.2 lets it take a bare LF for CRLF, and h11 does.
-_END_OF_HEADERS = re.compile(rb"\n\r?\n")
 
 
 class StaleConnection(httpcore2.ReadError):
@@ -94,10 +92,7 @@ class TlsStream(httpcore2.AsyncNetworkStream):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self._limits = limits
         self._requests = 0
-        self._allowance = 0
-        self._received_bytes = 0
-        self._header_block = bytearray()
-        self._is_before_body = False
+        self._meter = AnswerMeter(limits.header_bytes)
         self._is_settled = False
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -124,34 +119,26 @@ class TlsStream(httpcore2.AsyncNetworkStream):
     async def read(self, max_bytes: int, *_: object, **_timeout: object) -> bytes:
         """Decrypted bytes, empty at the end. Raises ``TooLarge`` beyond what this part of the answer may take."""
         try:
-            data = await self._receive(min(max_bytes, self._allowance + 1))
+            data = await self._receive(min(max_bytes, self._meter.readable_bytes))
         except OSError as error:
             if self._is_untouched:
                 raise StaleConnection(str(error)) from error
             raise httpcore2.ReadError(str(error)) from error
         if not data and self._is_untouched:
             raise StaleConnection("closed while it was kept")
-        if len(data) > self._allowance:
-            raise TooLarge(f"the {'headers take' if self._is_before_body else 'body takes'} too many bytes on the wire")
-        self._allowance -= len(data)
-        self._received_bytes += len(data)
-        if self._is_before_body:
-            self._header_block += data
+        self._meter.count_received(data)
         return data
 
     def expect_body(self, body_bytes: int) -> None:
         """The header block is read: from here on, ``body_bytes`` and what framing may add to them may come."""
-        # Chunks cost 6 bytes of framing even for one byte; nobody honest needs more than eight for one.
-        self._allowance = 8 * body_bytes + 4096
-        self._is_before_body = False
+        self._meter.expect_body(body_bytes)
 
     def settle(self, body_bytes: int) -> None:
         """The answer said its length, ``body_bytes``, beforehand: keep the connection if that was all that came.
 
         Anything beyond would be taken for the answer to the next request (response splitting, RFC 9112 §11.1).
         """
-        end = _END_OF_HEADERS.search(self._header_block)
-        if end is None or end.end() + body_bytes != self._received_bytes or self._has_unread:
+        if not self._meter.is_whole(body_bytes) or self._has_unread:
             return
         self._is_settled = True
         self._idle_timer = self._loop.call_later(self._limits.idle_seconds, self._close)
@@ -170,7 +157,7 @@ class TlsStream(httpcore2.AsyncNetworkStream):
 
     @property
     def _is_untouched(self) -> bool:
-        return self._requests > 1 and not self._received_bytes
+        return self._requests > 1 and not self._meter.received_bytes
 
     @property
     def _has_unread(self) -> bool:
@@ -190,10 +177,7 @@ class TlsStream(httpcore2.AsyncNetworkStream):
             self._idle_timer.cancel()
             self._idle_timer = None
         self._requests += 1
-        self._received_bytes = 0
-        self._allowance = self._limits.header_bytes
-        self._header_block = bytearray()
-        self._is_before_body = True
+        self._meter = AnswerMeter(self._limits.header_bytes)
         self._is_settled = False
         if self._requests > 1 and (self._incoming.pending or self._tls.pending()):
             raise StaleConnection("an answer came before the request")
@@ -211,6 +195,7 @@ class TlsStream(httpcore2.AsyncNetworkStream):
 
     async def _fill(self) -> None:
         data = await self._loop.sock_recv(self._socket, _READ_BYTES)
+        self._meter.count_encrypted(len(data))
         if data:
             self._incoming.write(data)
         else:

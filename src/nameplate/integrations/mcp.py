@@ -4,6 +4,7 @@
 whose challenges name neither scopes nor the tools that need them.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ from nameplate.resource.remote_keys import RemoteKeys
 
 __all__ = ["NameplateTokenVerifier", "protect_mcp"]
 
+_log = logging.getLogger("nameplate.resource")
+
 
 class NameplateTokenVerifier:
     """The SDK's ``TokenVerifier``: verifies our access tokens offline.
@@ -45,8 +48,9 @@ class NameplateTokenVerifier:
         """The token in the SDK's form, None where it is not good, or where no key can be had to judge it by."""
         try:
             return _build_sdk_token(await self._verifier.verify(token), token)
-        except (BearerError, FetchError):
-            return None  # the SDK knows no third answer; the cause is in the log
+        except (BearerError, FetchError) as error:
+            _log.debug("refused: %s", error)
+            return None  # the SDK knows no third answer
 
     async def aclose(self) -> None:
         """Stop what runs in the background."""

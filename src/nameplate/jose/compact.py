@@ -1,9 +1,11 @@
 """Reads the JWS compact serialization (RFC 7515 §7.1) without repairing anything."""
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 from nameplate.jose.outcomes import Refused
 from nameplate.jose.strict_json import read_json
@@ -12,6 +14,9 @@ __all__ = ["TOKEN_BYTES", "CompactToken", "decode_base64url", "encode_base64url"
 
 TOKEN_BYTES = 16 * 1024
 """A longer token is refused before it is read."""
+
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
@@ -41,16 +46,17 @@ class CompactToken:
 
 def encode_base64url(data: bytes) -> bytes:
     """RFC 7515 §2: URL-safe alphabet, no padding."""
-    return urlsafe_b64encode(data).rstrip(b"=")
+    return b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL_SAFE)
 
 
 def decode_base64url(text: str) -> bytes | None:
     """The bytes, or None unless encoding them gives the same text: no padding, foreign character or stray last bit."""
     try:
-        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return data if encode_base64url(data) == text.encode() else None
+        encoded = text.encode("ascii")
+        data = a2b_base64(encoded.translate(_FROM_URL_SAFE) + b"=" * (-len(encoded) % 4))
     except ValueError:
         return None
+    return data if encode_base64url(data) == encoded else None
 
 
 def read_compact(token: str) -> CompactToken | Refused:
@@ -60,12 +66,15 @@ def read_compact(token: str) -> CompactToken | Refused:
     parts = _COMPACT.fullmatch(token)  # three parts, none empty: no JWE, no unsecured JWS (RFC 7515 §7.1, appendix A.5)
     if parts is None:
         return Refused("malformed")
-    header_bytes, payload, signature = (decode_base64url(part) for part in parts.groups())
-    if header_bytes is None or payload is None or signature is None:
-        return Refused("malformed")
-    header = read_json(header_bytes)
-    if not isinstance(header, dict):
+    header, payload, signature = _read_header(parts[1]), decode_base64url(parts[2]), decode_base64url(parts[3])
+    if header is None or payload is None or signature is None:
         return Refused("malformed")
     if not _REFUSED_MEMBERS.isdisjoint(header):
         return Refused("header")
     return CompactToken(header, payload, token[: parts.end(2)].encode(), signature)
+
+
+@lru_cache(maxsize=32)  # one signer's tokens of one key all begin with the same header
+def _read_header(text: str) -> Mapping[str, object] | None:
+    header = read_json(decode_base64url(text) or b"")
+    return MappingProxyType(header) if isinstance(header, dict) else None

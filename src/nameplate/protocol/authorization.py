@@ -21,7 +21,7 @@ from nameplate.protocol.parameters import Parameters
 from nameplate.protocol.pkce import is_code_challenge
 from nameplate.protocol.redirect_uri import RedirectTarget, build_redirect, match_redirect_uri
 from nameplate.protocol.resource import ProtectedResource, choose_resource
-from nameplate.protocol.scope import choose_scope, parse_scope
+from nameplate.protocol.scope import OFFLINE_ACCESS, choose_scope, parse_scope
 from nameplate.protocol.token_request import AUTH_METHODS
 
 __all__ = [
@@ -95,7 +95,7 @@ def parse_client(parameters: Parameters, policy: AuthorizationPolicy) -> ClientI
         raise AuthorizationPageError(
             "invalid_client", "This server does not accept clients by metadata document.", reason="client.cimd_disabled"
         )
-    if text in policy.own_urls:
+    if text.partition("?")[0] in policy.own_urls:
         # RFC 9700 §4.15: nobody may pass for this server.
         raise AuthorizationPageError(
             "invalid_client", "This client_id is a URL of the authorization server itself.", reason="client.own_url"
@@ -113,16 +113,13 @@ def choose_redirect_uri(
 
     Raises ``AuthorizationPageError`` ``invalid_request``.
     """
-    requested = parameters.get("redirect_uri")
+    requested = parameters.get("redirect_uri") or _find_only_redirect_uri(client)
     if requested is None:
-        # OAuth 2.1 §2.3.2: may be left out only where there is exactly one.
-        if len(client.redirect_uris) != 1:
-            raise AuthorizationPageError(
-                "invalid_request",
-                "The request names no redirect_uri, and the client's document lists several.",
-                reason="redirect_uri.missing",
-            )
-        requested = client.redirect_uris[0]
+        raise AuthorizationPageError(
+            "invalid_request",
+            "The request names no redirect_uri, and the client's document lists more than one, or one for any port.",
+            reason="redirect_uri.missing",
+        )
     target = match_redirect_uri(requested, client.redirect_uris, allowed)
     if target is not None:
         return target
@@ -137,6 +134,14 @@ def choose_redirect_uri(
         "The redirect_uri is not one of those in the client's document.",
         reason="redirect_uri.not_registered",
     )
+
+
+def _find_only_redirect_uri(client: ClientMetadata) -> str | None:
+    """OAuth 2.1 §2.3.2: it may be left out only where there is exactly one. A loopback entry stands for every port."""
+    if len(client.redirect_uris) != 1:
+        return None
+    target = match_redirect_uri(client.redirect_uris[0], client.redirect_uris)
+    return None if target is None or target.kind == "loopback" else target.uri
 
 
 def check_authorization_request(
@@ -219,9 +224,10 @@ def _check_response_type(parameters: Parameters, client: ClientMetadata) -> None
 def _check_auth_methods(client: ClientMetadata, policy: AuthorizationPolicy) -> None:
     """7. A method in common, said before the person is asked for anything (CIMD draft §6; decision 6)."""
     if not set(client.auth_methods) & set(policy.auth_methods):
+        required = list(filter(_METHOD_NAME.fullmatch, client.auth_methods))[:3] or ["an unknown method"]
         raise AuthorizationError(
             "unauthorized_client",
-            f"The client's document requires {' or '.join(filter(_METHOD_NAME.fullmatch, client.auth_methods))}; "
+            f"The client's document requires {' or '.join(required)}; "
             f"this server performs {' and '.join(policy.auth_methods)}.",
             reason="document.auth_method_unsupported",
         )
@@ -254,6 +260,8 @@ def _choose_scope(parameters: Parameters, client: ClientMetadata, resource: Prot
     tokens = parse_scope(requested) if requested is not None else None
     if requested is not None and tokens is None:
         raise AuthorizationError("invalid_scope", "The scope is malformed.", reason="scope.malformed")
+    if tokens and not is_refresh_allowed(client):
+        tokens = tuple(token for token in tokens if token != OFFLINE_ACCESS)
     chosen = choose_scope(tokens, offered=resource.scope_names, document_scope=client.scope)
     if chosen is None:
         raise AuthorizationError(

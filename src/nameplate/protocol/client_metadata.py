@@ -8,12 +8,13 @@ duplicate members, another client's identifier (CIMD draft §4, decision 8). ``M
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nameplate.errors import ClientIdError, ClientMetadataError
 from nameplate.protocol.client_id import ClientIdPolicy, parse_client_id
-from nameplate.protocol.client_keys import parse_key_set
+from nameplate.protocol.client_keys import holds_private_key, parse_key_set
 from nameplate.protocol.document_members import (
     Members,
     Warnings,
@@ -24,7 +25,7 @@ from nameplate.protocol.document_members import (
     refuse,
 )
 from nameplate.protocol.fault import Fault, build_quotation, is_blank, is_visible
-from nameplate.protocol.limits import CLIENT_NAME_CHARACTERS, URL_CHARACTERS
+from nameplate.protocol.limits import CLIENT_NAME_CHARACTERS, SCOPE_CHARACTERS, URL_CHARACTERS
 from nameplate.protocol.member_fates import MEMBER_FATES, MemberFate
 from nameplate.protocol.redirect_uri import read_redirect_uri
 from nameplate.protocol.strict_json import read_json_object
@@ -38,10 +39,11 @@ __all__ = [
     "parse_snapshot",
 ]
 
-GRANT_TYPES = ("authorization_code", "refresh_token")
-RESPONSE_TYPES = ("code",)
+_GRANT_TYPES = ("authorization_code", "refresh_token")
+_RESPONSE_TYPES = ("code",)
 _APPLICATION_TYPES = frozenset({"native", "web"})
 _SYMMETRIC_ALGORITHMS = frozenset({"HS256", "HS384", "HS512", "none"})
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _DEFAULT_POLICY = ClientIdPolicy()
 
 
@@ -104,9 +106,9 @@ def parse_client_metadata(
         tos_uri=read_shown_url(members, "tos_uri", warnings),
         policy_uri=read_shown_url(members, "policy_uri", warnings),
         redirect_uris=_read_redirect_uris(members, warnings),
-        grant_types=_filter("grant_types", listed, GRANT_TYPES, "authorization_code"),
+        grant_types=_filter("grant_types", listed, _GRANT_TYPES, "authorization_code"),
         grant_types_listed=listed is not None,
-        response_types=_filter("response_types", read_text_list(members, "response_types"), RESPONSE_TYPES, "code"),
+        response_types=_filter("response_types", read_text_list(members, "response_types"), _RESPONSE_TYPES, "code"),
         scope=_read_scope(members, warnings),
         auth_methods=_read_auth_methods(members, has_keys=keys != (None, None), warnings=warnings),
         auth_signing_alg=_read_signing_alg(members),
@@ -167,8 +169,8 @@ def _read_software_statement(members: Members, warnings: Warnings) -> None:
         claims = None
     if isinstance(claims, dict):
         _check_secrets(claims)
-        if "jwks" in claims:
-            parse_key_set(claims["jwks"])
+        if holds_private_key(claims.get("jwks")):
+            refuse("private_key", "software_statement", "holds a private or symmetric key; replace that key")
     warnings.add("software_statement", "ignored; no issuer of software statements is trusted here")
 
 
@@ -211,14 +213,15 @@ def _filter(name: str, listed: tuple[str, ...] | None, known: tuple[str, ...], n
 
 
 def _read_scope(members: Members, warnings: Warnings) -> tuple[str, ...] | None:
-    """RFC 6749 §3.3. Claude's document begins it with a space."""
-    scope = read_claim(members, "scope", warnings)
+    """RFC 6749 §3.3. Claude sends it with a leading space. What is dropped from it never widens what is left."""
+    if members.get("scope") == "":
+        warnings.add("scope", "dropped, because it is empty")
+        return None
+    scope = read_text(members, "scope", limit=SCOPE_CHARACTERS)
     if scope is None:
         return None
     tokens = tuple(dict.fromkeys(token for token in scope.split(" ") if token))
-    usable = tuple(
-        token for token in tokens if token.isascii() and token.isprintable() and not {'"', "\\"} & set(token)
-    )
+    usable = tuple(token for token in tokens if _SCOPE_TOKEN.fullmatch(token))
     if len(usable) != len(tokens):
         warnings.add("scope", "dropped values with characters that RFC 6749 §3.3 does not allow")
     return usable

@@ -1,4 +1,6 @@
-"""What the person and the client's developer are told when a client's document cannot be used (architecture decision 5)."""
+"""What the person and the client's developer are told when a client's document cannot be used (architecture decision
+5).
+"""
 
 from nameplate.errors import (
     AuthorizationPageError,
@@ -27,8 +29,8 @@ def build_document_refusal(error: ClientMetadataError) -> AuthorizationPageError
 def build_fetch_refusal(error: FetchError, host: str) -> AuthorizationPageError:
     """A document that could not be had.
 
-    What anybody can see from outside by fetching the document (its status, type and size) is said. Whether an address was
-    refused, closed, silent or not trusted is not: that would make this server a port scanner (SS-04).
+    What anybody can see from outside by fetching the document (its status, type and size) is said. Whether an address
+    was refused, closed, silent or not trusted is not: that would make this server a port scanner (SS-04).
     """
     if isinstance(error, BadStatus) and error.status in _GONE:
         return AuthorizationPageError(

@@ -1,6 +1,6 @@
 """Redeeming an authorization code (RFC 6749 §4.1.3, OAuth 2.1 §4.1.3, RFC 7636 §4.6; decisions 11 and 12)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nameplate.errors import TokenError
 from nameplate.protocol.grant import AuthorizationCode, Grant
@@ -27,9 +27,9 @@ REPLAY_REVOKES_AFTER_SECONDS = 10
 class CodeRequest:
     """A request to redeem a code. ``redirect_uri`` is enforced where it was sent, never required (OAuth 2.1 §10.2)."""
 
-    code: str
+    code: str = field(repr=False)
     client_id: str
-    code_verifier: str
+    code_verifier: str = field(repr=False)
     redirect_uri: str | None
 
 
@@ -62,8 +62,10 @@ def check_code(request: CodeRequest, code: AuthorizationCode, grant: Grant, now:
         raise build_code_refusal("code.other_redirect_uri")
     if not is_proof(request.code_verifier, code.code_challenge):
         raise build_code_refusal("code.wrong_verifier")
-    # A spent code goes on to the store however old it is: the rightful client's code in a second pair of hands is a theft.
+    # A spent code goes on to the store however old it is: the client's code in a second pair of hands is a theft.
     if code.spent_at is None and code.expires_at <= now:
         raise build_code_refusal("code.expired")
     if grant.revoked_at is not None:
         raise build_code_refusal("code.grant_revoked")
+    if grant.expires_at <= now:
+        raise build_code_refusal("code.grant_expired")

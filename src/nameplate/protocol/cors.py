@@ -1,4 +1,6 @@
-"""Cross-origin answers for the endpoints that browsers' scripts may call: never with credentials (architecture decision 21)."""
+"""Cross-origin answers for the endpoints that browsers' scripts may call, never with credentials (architecture decision
+21).
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +14,7 @@ CORS_HEADERS = {
 
 
 def build_preflight_headers(methods: Sequence[str]) -> dict[str, str]:
-    """The answer to a preflight (Fetch standard, CORS protocol). ``*`` would not cover Authorization, so the names are listed."""
+    """The answer to a preflight (Fetch standard, CORS protocol). ``*`` would not cover Authorization."""
     return {
         **CORS_HEADERS,
         "Access-Control-Allow-Methods": ", ".join(methods),

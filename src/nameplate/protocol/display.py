@@ -45,7 +45,8 @@ _HOST = re.compile(r"\w[\w.-]*(:[0-9]{1,5})?")
 
 _DOTS = str.maketrans("。｡．․", "....")
 # Node.js and ASP.NET are no hosts.
-_NOT_A_SUFFIX = frozenset({"cpp", "css", "exe", "html", "js", "json", "jsx", "mjs", "net", "php", "ts", "tsx", "xml"})
+_NOT_A_SUFFIX = frozenset({"cpp", "css", "exe", "html", "js", "json", "jsx", "mjs", "php", "ts", "tsx", "xml"})
+_NOT_A_HOST = frozenset({"asp.net", "vb.net"})
 _TRUST_WORDS = ("approved", "authentic", "certified", "endorsed", "genuine", "official", "trusted", "verified")
 _TRUST_SKELETONS = {build_skeleton(word): word for word in _TRUST_WORDS}
 _TRUST_SIGNS = frozenset("✓✔✅☑√⍻🗸🗹🔏🔐🔒🛡🏅🎖")
@@ -106,8 +107,10 @@ def split_host(host: str) -> tuple[str, str]:
 def name_warnings(name: str, host: str) -> tuple[str, ...]:
     """Sentences about a client's name that tries to look like more than a claim. ``host`` is the client's.
 
-    Empty for ordinary names. Each sentence states what is there, not what is meant by it.
+    Empty for ordinary names and for no name. Each sentence states what is there, not what is meant by it.
     """
+    if not name:
+        return ()
     shown = plain_text(name)
     if not shown:
         return ("The name it gives itself has no visible characters.",)
@@ -199,7 +202,7 @@ def _addresses(shown: str, host: str) -> Iterator[str]:
         *labels, suffix = address.split(".")
         looks_like_host = bool(labels) and all(labels) and suffix.isalpha() and len(suffix) > 1
         own = _belongs_to(_bare(host), [address]) or _belongs_to(address, [owner])
-        if looks_like_host and suffix not in _NOT_A_SUFFIX and not own:
+        if looks_like_host and not own and suffix not in _NOT_A_SUFFIX and address not in _NOT_A_HOST:
             yield f"The name contains “{address}”, which looks like an address; but its document lies on {owner}."
             return
 

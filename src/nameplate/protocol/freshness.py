@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from nameplate.protocol.limits import ENTITY_TAG_CHARACTERS
+from nameplate.protocol.limits import DIRECTIVES_CHARACTERS, ENTITY_TAG_CHARACTERS
 
 __all__ = ["Freshness", "FreshnessLimits", "parse_freshness", "parse_http_date"]
 
@@ -77,6 +77,8 @@ def parse_freshness(
 
 def _read_directives(text: str) -> dict[str, set[str]]:
     """Each directive with every argument it came with, quotes removed. RFC 9111 §5.2: both forms, any case."""
+    if len(text) > DIRECTIVES_CHARACTERS:
+        return {"no-store": {""}}
     directives: dict[str, set[str]] = {}
     for match in _DIRECTIVE.finditer(text):
         name, argument = match.groups()
@@ -98,8 +100,9 @@ def _read_lifetime(directives: dict[str, set[str]], fields: dict[str, list[str]]
         expires = {parse_http_date(value, now=received_at) for value in fields["expires"]}
         only = expires.pop() if len(expires) == 1 else None
         lifetime = _STALE if only is None else only - (received_at if date is None else date)
-    ages = [int(age) for age in fields.get("age", ())[:1] if age.isascii() and age.isdigit() and len(age) < 12]
-    return lifetime - max(0, received_at - date if date is not None else 0, *ages)  # RFC 9111 §4.2.3
+    apparent_age = 0 if date is None else received_at - date
+    age = _read_seconds({fields["age"][0]}) if "age" in fields else 0  # RFC 9111 §5.1: the first, if it is a number
+    return lifetime - max(0, apparent_age, age)  # RFC 9111 §4.2.3
 
 
 def _read_seconds(arguments: set[str]) -> int:
@@ -149,7 +152,7 @@ def parse_http_date(text: str, *, now: int) -> int | None:
     if match is None:
         return None
     day, year, hour, minute, second = (int(match[name]) for name in ("day", "year", "hour", "minute", "second"))
-    if year < 100:
+    if len(match["year"]) == 2:
         this_year = datetime.fromtimestamp(now, UTC).year
         year += this_year - this_year % 100
         year -= 100 if year > this_year + 50 else 0

@@ -6,6 +6,7 @@ document needs.
 
 __all__ = [
     "CLIENT_NAME_CHARACTERS",
+    "DIRECTIVES_CHARACTERS",
     "DOCUMENT_BYTES",
     "DOCUMENT_NESTING",
     "DOCUMENT_WARNINGS",
@@ -13,6 +14,7 @@ __all__ = [
     "KEY_COUNT",
     "LIST_ENTRIES",
     "QUOTED_CHARACTERS",
+    "SCOPE_CHARACTERS",
     "TEXT_CHARACTERS",
     "URL_CHARACTERS",
 ]
@@ -24,6 +26,8 @@ DOCUMENT_WARNINGS = 20  # sentences kept about what was dropped
 LIST_ENTRIES = 100  # entries of any array that is read
 KEY_COUNT = 32  # keys of a JWK Set
 CLIENT_NAME_CHARACTERS = 200
-TEXT_CHARACTERS = 500  # any other text of a document, a scope string for example
-QUOTED_CHARACTERS = 80  # of a hostile value, in a sentence
+TEXT_CHARACTERS = 500  # any other text of a document
+SCOPE_CHARACTERS = 4000
+QUOTED_CHARACTERS = 200  # of a hostile value, in a sentence
 ENTITY_TAG_CHARACTERS = 256
+DIRECTIVES_CHARACTERS = 4096  # of all Cache-Control fields together

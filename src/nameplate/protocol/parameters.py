@@ -4,6 +4,7 @@ A repeated parameter is refused, ``resource`` excepted (RFC 8707 §2); an empty 
 ignored.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -13,6 +14,8 @@ __all__ = ["MAX_PARAMETERS", "MAX_PARAMETERS_BYTES", "Parameters", "is_form_medi
 
 MAX_PARAMETERS_BYTES = 16 * 1024
 MAX_PARAMETERS = 100
+
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class Parameters:
@@ -37,10 +40,13 @@ class Parameters:
 def parse_parameters(raw: bytes) -> Parameters:
     """Read a query string or an ``application/x-www-form-urlencoded`` body.
 
-    Raises ``ParameterError`` where it is too long, has too many parameters, is not UTF-8, or repeats one.
+    Raises ``ParameterError`` where it is too long, has too many parameters, is not percent-encoded UTF-8, or repeats
+    one.
     """
     if len(raw) > MAX_PARAMETERS_BYTES:
         raise ParameterError("The parameters are too long.", reason="parameters.too_long")
+    if _BAD_ESCAPE.search(raw):  # some readers keep such a %, some drop it, and each then sees another request
+        raise ParameterError("A % is not followed by two hexadecimal digits.", reason="parameters.encoding")
     try:
         pairs = parse_qsl(
             raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS, separator="&"

@@ -26,10 +26,12 @@ def is_code_verifier(text: str) -> bool:
 
 
 def build_code_challenge(verifier: str) -> str:
-    """The S256 challenge of a verifier (RFC 7636 §4.2)."""
+    """The S256 challenge of a verifier, which is ASCII (RFC 7636 §4.2)."""
     return urlsafe_b64encode(sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()
 
 
 def is_proof(verifier: str, challenge: str) -> bool:
     """Whether the verifier belongs to the challenge (RFC 7636 §4.6), in constant time."""
-    return is_code_verifier(verifier) and hmac.compare_digest(build_code_challenge(verifier), challenge)
+    if not (is_code_verifier(verifier) and is_code_challenge(challenge)):
+        return False
+    return hmac.compare_digest(build_code_challenge(verifier), challenge)

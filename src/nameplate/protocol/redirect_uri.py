@@ -179,16 +179,20 @@ def match_redirect_uri(
         return None
     entry = requested if requested in registered else None
     if entry is None and uri.kind == "loopback":
-        entry = next((one for one in registered if _is_same_loopback(requested, one)), None)
+        entry = _find_loopback_entry(requested, registered)
     if entry is None or (allowed is not None and not any(_is_allowed(requested, pattern) for pattern in allowed)):
         return None
     return RedirectTarget(uri=requested, registered=entry, kind=uri.kind, host=uri.host)
 
 
-def _is_same_loopback(requested: str, entry: str) -> bool:
-    """Whether both are loopback URIs that differ in the port at most."""
-    mine, theirs = _LOOPBACK.fullmatch(requested), _LOOPBACK.fullmatch(entry)
-    return mine is not None and theirs is not None and mine[1] == theirs[1] and mine[3] == theirs[3]
+def _find_loopback_entry(requested: str, registered: Sequence[str]) -> str | None:
+    """The first loopback entry that differs from the requested URI in its port at most. RFC 8252 §7.3."""
+    mine = _LOOPBACK.fullmatch(requested)
+    for entry in registered:
+        theirs = _LOOPBACK.fullmatch(entry)
+        if mine is not None and theirs is not None and mine.group(1, 3) == theirs.group(1, 3):
+            return entry
+    return None
 
 
 def _is_allowed(requested: str, pattern: str) -> bool:

@@ -1,11 +1,11 @@
 """Refreshing (RFC 6749 §6, OAuth 2.1 §4.3, RFC 9700 §4.14; architecture decision 12)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nameplate.errors import TokenError
 from nameplate.protocol.grant import Grant, RefreshToken
 from nameplate.protocol.parameters import Parameters
-from nameplate.protocol.scope import parse_scope
+from nameplate.protocol.scope import OFFLINE_ACCESS, parse_scope
 
 __all__ = [
     "REPEAT_LIMIT",
@@ -27,7 +27,7 @@ REPEAT_LIMIT = 10
 class RefreshRequest:
     """A request to refresh. ``scope`` narrows the new access token; None asks for all that was granted."""
 
-    refresh_token: str
+    refresh_token: str = field(repr=False)
     client_id: str
     scope: tuple[str, ...] | None
 
@@ -64,6 +64,10 @@ def check_refresh(request: RefreshRequest, token: RefreshToken, grant: Grant, no
         raise build_refresh_refusal("refresh_token.grant_expired")
     if request.scope is None:
         return grant.scope
-    if not set(request.scope) <= set(grant.scope):
+    # offline_access lets nobody do anything, and a client may repeat it although its grant came without.
+    wanted = set(request.scope) - {OFFLINE_ACCESS}
+    if not wanted <= set(grant.scope):
         raise TokenError("invalid_scope", "The scope exceeds what was granted.", reason="scope.not_granted")
+    if not wanted:
+        return grant.scope
     return tuple(scope for scope in grant.scope if scope in request.scope)

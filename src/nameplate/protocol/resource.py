@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 __all__ = ["ProtectedResource", "ScopeOffer", "build_canonical_resource", "choose_resource", "find_resource"]
 
-_RESOURCE = re.compile(r"(?i:(https?))://([^/?#@\s\\]+)([/][^?#\s\\]*)?(\?[^#\s\\]*)?")
+_PCHAR = r"A-Za-z0-9\-._~!$&'()*+,;=:@%"  # RFC 3986 §3.3
+_RESOURCE = re.compile(
+    r"(?i:(https?))://((?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)"
+    rf"(/[{_PCHAR}/]*)?(\?[{_PCHAR}/?]*)?"
+)
 _DEFAULT_PORT = {"https": ":443", "http": ":80"}
 
 
@@ -38,7 +42,7 @@ def build_canonical_resource(text: str) -> str | None:
     Lower-case scheme and host, no default port, no single trailing slash (MCP authorization, "Canonical Server URI").
     """
     match = _RESOURCE.fullmatch(text)
-    if match is None or not text.isascii():
+    if match is None:
         return None
     scheme, authority, path, query = match[1].lower(), match[2].lower(), match[3] or "", match[4] or ""
     return f"{scheme}://{authority.removesuffix(_DEFAULT_PORT[scheme])}{path.removesuffix('/')}{query}"

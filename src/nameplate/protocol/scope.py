@@ -38,13 +38,14 @@ def choose_scope(
 
     ``offered`` is what the resource has; ``document_scope`` narrows it where the client's document names a scope. What
     is neither offered nor in the document is left out, and the answer's ``scope`` tells the client (RFC 6749 §3.3). A
-    request without scope, or with ``offline_access`` alone, asks for all that is possible.
+    request without scope, or with ``offline_access`` alone, asks for all that is possible. ``offline_access`` is
+    granted where it was asked for, unless the document narrows it away.
     """
     possible = [scope for scope in offered if document_scope is None or scope in document_scope]
     wanted = [scope for scope in requested or () if scope != OFFLINE_ACCESS]
     chosen = [scope for scope in possible if not wanted or scope in wanted]
     if not chosen and (wanted or offered):
         return None
-    if requested and OFFLINE_ACCESS in requested:
+    if requested and OFFLINE_ACCESS in requested and (document_scope is None or OFFLINE_ACCESS in document_scope):
         chosen.append(OFFLINE_ACCESS)
     return tuple(chosen)

@@ -3,12 +3,14 @@
 import json
 import re
 
-from nameplate.protocol.fault import Fault
+from nameplate.protocol.fault import Fault, build_quotation
 from nameplate.protocol.limits import DOCUMENT_NESTING
 
 __all__ = ["read_json_object"]
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 class _FaultFoundError(Exception):
@@ -23,7 +25,7 @@ def _build_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):  # RFC 7493 §2.3: parsers differ in which one they keep
         names = [name for name, _ in pairs]
-        repeated = ascii(next(name for name in names if names.count(name) > 1)[:80])
+        repeated = build_quotation(next(name for name in names if names.count(name) > 1))
         raise _FaultFoundError(Fault(reason="duplicate_member", problem=f"the member {repeated} appears twice"))
     return members
 
@@ -70,19 +72,14 @@ def read_json_object(body: bytes) -> dict[str, object] | Fault:
 
 
 def _is_too_deep(body: bytes) -> bool:
-    """Counted before parsing, so that no recursion limit is met. Brackets inside strings do not count."""
+    """Counted before parsing, so that no recursion limit is met, and without a loop over the bytes."""
     if body.count(b"[") + body.count(b"{") <= DOCUMENT_NESTING:
         return False
-    depth = 0
-    for match in _STRUCTURE.finditer(body):
-        token = match[0]
-        if token in b"[{":
-            depth += 1
-            if depth > DOCUMENT_NESTING:
-                return True
-        elif token in b"]}":
-            depth -= 1
-    return False
+    brackets = _STRING.sub(b"", body).translate(_AS_SQUARE, _NO_BRACKETS)
+    for _ in range(DOCUMENT_NESTING):
+        brackets = brackets.replace(b"[]", b"")  # the innermost pairs: one level less
+    # Pairs are left where it was deeper; brackets that nobody closes are the parser's business while they are few.
+    return b"[]" in brackets or brackets.count(b"[") > DOCUMENT_NESTING
 
 
 def _is_encodable(value: object) -> bool:

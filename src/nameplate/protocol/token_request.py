@@ -57,8 +57,12 @@ def parse_public_client_id(parameters: Parameters, authorization: str | None) ->
 
 def check_resource(parameters: Parameters, granted: str, resources: tuple[ProtectedResource, ...]) -> None:
     """RFC 8707 §2.2: a token request may repeat the granted resource, nothing else. Raises ``TokenError``
-    ``invalid_target``.
+    ``invalid_target``, also where the operator no longer declares the granted resource among ``resources``.
     """
+    if all(granted != resource.identifier for resource in resources):
+        raise TokenError(
+            "invalid_target", "The authorized resource is no longer served here.", reason="resource.withdrawn"
+        )
     for requested in parameters.resources:
         found = find_resource(requested, resources)
         if found is None or found.identifier != granted:

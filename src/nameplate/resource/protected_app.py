@@ -71,7 +71,7 @@ class ProtectedApp:
             access_token = await self._check_token(scope)
             body = await self._read_body(scope, receive, access_token)
             if isinstance(body, Body):
-                self._check_body(scope, body, access_token)
+                self._check_body(body, access_token, is_form=_is_form(scope))
         except (BearerError, FetchError) as error:
             await send_answer(send, *self._build_refusal(error))
             return
@@ -128,9 +128,9 @@ class ProtectedApp:
             raise BearerError("invalid_request", "The body must not be compressed.", reason="body.encoded")
         return await read_body(receive, limit_bytes=rules.max_body_bytes, reads_all=is_form)
 
-    def _check_body(self, scope: Scope, body: Body, access_token: AccessToken) -> None:
+    def _check_body(self, body: Body, access_token: AccessToken, *, is_form: bool) -> None:
         """Raises ``BearerError``: a second token (400), tools that the token's scope does not cover (403)."""
-        if _is_form(scope) and _has_token_parameter(body.data):
+        if is_form and _has_token_parameter(body.data):
             # RFC 6750 §2, §3.1: one way to send the token per request; the form is no way at all (OAuth 2.1 §5.1)
             raise BearerError("invalid_request", "The access token was sent twice.", reason="token.repeated")
         tools = find_called_tools(body.data)
@@ -161,7 +161,8 @@ def _strip_root_path(scope: Scope) -> str:
 
 
 def _read_header(scope: Scope, name: bytes) -> bytes:
-    return b",".join(value for key, value in scope["headers"] if key == name).strip().lower()
+    """All values of a header in lower case, as one list (RFC 9110 §5.3)."""
+    return b",".join([value for key, value in scope["headers"] if key == name]).strip().lower()
 
 
 def _is_form(scope: Scope) -> bool:

@@ -1,6 +1,5 @@
 """Judges access tokens, and remembers those it found good."""
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from nameplate.protocol.resource_metadata import check_identifier_url
 from nameplate.resource.keys import Keys
 
 __all__ = ["AccessTokenVerifier"]
-
-_log = logging.getLogger("nameplate.resource")
 
 _REFUSALS: dict[RefusedReason, tuple[str, str]] = {
     "oversized": ("token.oversized", "The access token is too long."),

@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -57,7 +58,7 @@ class AuthorizationServer:
         self._context: ServerContext | None = None
         self.base_path = get_issuer_path(settings.issuer)
         """The issuer's path: empty, or where ``app`` has to be mounted."""
-        self.app = Starlette(routes=self._routes(), exception_handlers={Exception: self._show_mistake})
+        self.app = _build_app(self._routes(), exception_handlers={Exception: self._show_mistake})
         """Everything below the issuer's path."""
         self._metadata = build_json_document(
             build_server_metadata(
@@ -100,9 +101,8 @@ class AuthorizationServer:
             Route("/healthz", self._show_health, methods=["GET"]),
             Route("/readyz", self._show_readiness, methods=["GET"]),
         ]
-        return Starlette(
-            routes=[*health, *self.well_known_routes(), Mount(self.base_path, self.app)], lifespan=self.lifespan
-        )
+        routes = [*health, *self.well_known_routes(), Mount(self.base_path, self.app)]
+        return _build_app(routes, lifespan=self.lifespan)
 
     def well_known_routes(self) -> list[BaseRoute]:
         """The metadata at every path that clients try, from the root of the host (RFC 8414 §3.1)."""
@@ -173,6 +173,13 @@ class AuthorizationServer:
             logger.error("not ready", extra={"detail": str(error)})  # noqa: TRY400  (the store logged its trace)
             return JSONResponse({"status": "store unavailable"}, 503, NO_STORE)
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+
+def _build_app(routes: list[BaseRoute], **options: Any) -> Starlette:
+    app = Starlette(routes=routes, **options)
+    # Starlette would redirect /authorize/ to a URL built from the request's Host header, which anybody can forge.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _answer_preflight(method: str) -> Response:

@@ -1,5 +1,6 @@
 """One browser: the cookies that bind a request and a session to it, and the check that a form is our own."""
 
+import ipaddress
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,6 +12,9 @@ from starlette.responses import Response
 from nameplate.secret import hash_bearer_value
 
 __all__ = ["BrowserCookies", "client_address", "is_own_form", "new_bearer_value"]
+
+
+_MAX_HOST_CHARACTERS = 64
 
 
 def new_bearer_value(prefix: str) -> str:
@@ -89,4 +93,12 @@ def is_own_form(request: Request, issuer: str) -> bool:
 def client_address(request: Request) -> str:
     """The peer's address for budgets: an IPv4 address, or the /64 of an IPv6 one, which is what one household has."""
     host = request.client.host if request.client else "unknown"
-    return ":".join(host.split(":")[:4]) if ":" in host else host
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host[:_MAX_HOST_CHARACTERS]  # a trusted proxy may say anything
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"

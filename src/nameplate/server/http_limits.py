@@ -1,7 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it over httptools, with the limits that httptools leaves to its user (DO-04).
+"""HTTP/1.1 as uvicorn speaks it over httptools, with the limits that httptools leaves to its user (DO-04, HT-01).
 
-Without them a peer can send headers without end, or a byte of them now and then, and hold memory or a connection for
-ever.
+Without them a peer can send headers, trailers or chunk extensions without end, pipeline requests by the thousand, or
+send a byte now and then, and so hold memory or a connection for ever.
 """
 
 import asyncio
@@ -9,13 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["HEAD_SECONDS", "MAX_HEAD_BYTES", "LimitedHttpProtocol"]
-
-MAX_HEAD_BYTES = 64 * 1024
-"""The request line and all headers. What an application reads of them, it limits further."""
-
-HEAD_SECONDS = 30
-"""From the first byte of a request to the end of its headers, and from connecting to the first byte."""
+__all__ = ["LimitedHttpProtocol"]
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\ncontent-length: 31\r\n"
@@ -23,50 +17,114 @@ _TOO_LARGE = (
 )
 
 
+class _LimitExceededError(Exception):
+    """Stops the parser: raised in one of its callbacks, it becomes uvicorn's bad request."""
+
+
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which gives up on a request head that is too long or takes too long."""
+    """uvicorn's protocol, which gives up on a peer that sends too much beside bodies, or that is too slow.
+
+    Bodies themselves are for the application to limit. A subclass may set other limits.
+    """
+
+    max_head_bytes = 64 * 1024
+    """Request line and headers; also all else that comes beside the body: trailers, the framing of chunks."""
+    max_headers = 128
+    max_pipelined = 8
+    """How many requests may wait behind the one that is being answered."""
+    head_seconds: float = 30
+    """From connecting, or the last answer, to the first byte of a request, and from there to the end of its headers."""
+    body_seconds: float = 60
+    """From the end of the headers to the end of the body."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_bytes = 0
-        self._in_head = False
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._overhead_bytes = 0
+        self._is_receiving = False
+        self._is_in_head = False
+        self._unanswered = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         super().connection_made(transport)
-        self._start_timer()
+        self._start_timer(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if not self._is_receiving:
+            self._overhead_bytes = 0
+        self._overhead_bytes += len(data)
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.transport.write(_TOO_LARGE)
-                self.transport.close()
+        if self._is_receiving and self._overhead_bytes > self.max_head_bytes:
+            self._refuse()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
-        self._start_timer()
+        self._is_receiving = self._is_in_head = True
+        self._start_timer(self.head_seconds)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # uvicorn would add trailers to the headers: X-Forwarded-For would slip past the proxy that sets it (BCP-7).
+        if self._is_in_head:
+            super().on_header(name, value)
+            self._check(len(self.headers) <= self.max_headers)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._stop_timer()
+        # A head that arrives as a whole was never seen growing.
+        head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        self._check(head_bytes <= self.max_head_bytes and self._unanswered <= self.max_pipelined)
+        self._is_in_head = False
+        self._start_timer(self.body_seconds)
         super().on_headers_complete()
+        self._unanswered += 1
 
-    def _start_timer(self) -> None:
+    def on_body(self, body: bytes) -> None:
+        self._overhead_bytes -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._is_receiving = False
+        self._wait_for_peer()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._unanswered -= 1
+        if not self._is_receiving:
+            self._wait_for_peer()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
+    def _check(self, is_within_limits: bool) -> None:
+        if not is_within_limits:
+            self._refuse()
+            raise _LimitExceededError
+
+    def _refuse(self) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._unanswered:  # never into the middle of another answer
+            self.transport.write(_TOO_LARGE)
+        self.transport.close()
+
+    def _wait_for_peer(self) -> None:
+        """The timer runs while it is the peer's turn. uvicorn's own ends with any byte, even one of no request."""
+        if self._unanswered:
+            self._stop_timer()
+        else:
+            self._start_timer(self.head_seconds)
+
+    def _start_timer(self, seconds: float) -> None:
         self._stop_timer()
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        # abort, not close: a peer that reads nothing would keep a closing connection open.
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _give_up(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

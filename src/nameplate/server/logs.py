@@ -21,10 +21,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry.update((name, value) for name, value in record.__dict__.items() if name not in _STANDARD and value != "")
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+        for name, value in record.__dict__.items():
+            if name not in _STANDARD and value != "":
+                entry.setdefault(name, value)
+        return json.dumps(entry, default=str, skipkeys=True)
 
 
 def set_up_logs(level: int = logging.INFO) -> None:

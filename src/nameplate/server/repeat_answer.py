@@ -6,7 +6,7 @@ whoever reads the store learns nothing from the answer.
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,10 +25,10 @@ _NONCE_BYTES = 12
 class TokenAnswer:
     """A token response (RFC 6749 §5.1). ``access_token_expires_at`` is an instant: a repeat says how much is left."""
 
-    access_token: str
+    access_token: str = field(repr=False)
     access_token_expires_at: int
     scope: str
-    refresh_token: str | None
+    refresh_token: str | None = field(repr=False)
 
     def build_body(self, now: int) -> dict[str, object]:
         """The JSON for the client, as of ``now``."""
@@ -62,9 +62,9 @@ def open_answer(sealed: bytes, refresh_token: str) -> TokenAnswer:
     """Decrypt what ``seal_answer`` made. Raises ``StoreError`` where the store returned something else."""
     try:
         plain = _derive_key(refresh_token).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
-    except InvalidTag:
+        access_token, expires_at, scope, successor = json.loads(plain)
+    except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce, or sealed by another version
         raise StoreError("a stored refresh answer is damaged") from None
-    access_token, expires_at, scope, successor = json.loads(plain)
     return TokenAnswer(
         access_token=access_token, access_token_expires_at=expires_at, scope=scope, refresh_token=successor
     )

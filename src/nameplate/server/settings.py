@@ -6,10 +6,10 @@ impossible combinations are refused, naming the setting.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from tomllib import TOMLDecodeError
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -30,6 +30,7 @@ __all__ = [
     "FetchSettings",
     "PrivateHostSettings",
     "ResourceSettings",
+    "ScopeSettings",
     "Settings",
     "StoreSettings",
     "TokenSettings",
@@ -37,6 +38,11 @@ __all__ = [
 ]
 
 ENVIRONMENT_PREFIX = "NAMEPLATE_"
+
+_FLAG = re.compile(r"--?[A-Za-z]")
+_FIELD_AT_FAULT = re.compile(r"(?:error parsing value for field \"|error encountered for )([a-z_.]+)")
+_UNKNOWN = "there is no such setting."
+_PROBLEMS = {"extra_forbidden": _UNKNOWN, "missing": "is required and nowhere set.", "tuple_type": "must be a list."}
 
 Seconds = Annotated[int, Field(gt=0, le=10 * 365 * 86400)]
 
@@ -59,7 +65,7 @@ class AccountSettings(_Table):
 
     username: Annotated[str, Field(min_length=1, max_length=128)]
     """What the person types. It is never shown to clients: they see a stable random `sub`."""
-    password_hash: Annotated[str, Field(min_length=1, max_length=512)]
+    password_hash: Annotated[str, Field(min_length=1, max_length=512, repr=False)]
     """An Argon2 hash; `nameplate accounts hash-password` makes one."""
     display_name: Annotated[str, Field(max_length=128)] = ""
     """How the consent page addresses the person; the username where it is empty."""
@@ -100,8 +106,8 @@ class DocumentSettings(_Table):
     """Narrows what documents register: a redirect URI must be in the document and match an entry here. Exact, or with
     `*` for a port or for one path segment. Unset: whatever the document registers.
     """
-    require_client_name: bool = False
-    """On: documents without `client_name` are refused, as MCP asks; off: the page shows the host alone."""
+    require_client_name: bool = True
+    """On: documents without `client_name` are refused, as MCP demands. Off: the consent page shows the host alone."""
 
 
 class PrivateHostSettings(_Table):
@@ -152,7 +158,7 @@ class Settings(_Table):
     """The server's URL as clients see it, for example `https://auth.example.com`; a path is fine, a trailing slash is
     not. `http` only on a loopback address, for development.
     """
-    listen: str = "127.0.0.1:8080"
+    listen: Annotated[str, Field(max_length=256)] = "127.0.0.1:8080"
     """The address and port to listen on: `127.0.0.1:8080`, `[::1]:8080`, `0.0.0.0:8080`."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded-For and -Proto are believed. Nobody else's are."""
@@ -174,15 +180,18 @@ def load_settings(config_file: Path | None = None, flags: Sequence[str] = ()) ->
     """
     if config_file is not None and not config_file.is_file():
         raise ConfigurationError("--config", f"there is no file {config_file}.")
-    _check_environment()
+    _check_names(flags)
     try:
         settings = _read(config_file, flags)
     except ValidationError as error:
         raise _build_error(error) from None
-    except TOMLDecodeError as error:
-        raise ConfigurationError("--config", f"{config_file} is not TOML: {error}.") from None
     except SettingsError as error:
-        raise ConfigurationError("flags or environment", str(error)) from None
+        field = _FIELD_AT_FAULT.search(str(error))
+        if field is None:
+            raise ConfigurationError("flags", f"{error}.") from None
+        raise ConfigurationError(field[1], "a list or table in a flag or variable is JSON, and this is not.") from None
+    except (OSError, ValueError) as error:  # not to be opened; not TOML, not UTF-8
+        raise ConfigurationError("--config", f"{config_file} cannot be read: {error}.") from None
     check_settings(settings)
     return settings
 
@@ -211,20 +220,35 @@ def _read(config_file: Path | None, flags: Sequence[str]) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    return FromEverywhere.model_validate({})
+    nothing_given_here: dict[str, Any] = {}
+    return FromEverywhere(**nothing_given_here)
 
 
-def _check_environment() -> None:
-    """A misspelt variable must not be a setting that silently does nothing."""
+def _check_names(flags: Sequence[str]) -> None:
+    """A misspelt flag or variable must not be a setting that silently does nothing."""
+    for flag in flags:
+        if _FLAG.match(flag) and not _is_setting(flag.partition("=")[0].removeprefix("--").split(".")):
+            raise ConfigurationError(flag.partition("=")[0], _UNKNOWN)
     for name in os.environ:
-        if name.startswith(ENVIRONMENT_PREFIX):
-            setting = name.removeprefix(ENVIRONMENT_PREFIX).lower()
-            if setting.partition("__")[0] not in Settings.model_fields:
-                raise ConfigurationError(name, "there is no such setting.")
+        # pydantic-settings reads them whatever their case, so each of them counts as meant for us.
+        if name.upper().startswith(ENVIRONMENT_PREFIX):
+            path = name[len(ENVIRONMENT_PREFIX) :].lower().split("__")
+            if not _is_setting(path):
+                raise ConfigurationError(name, _UNKNOWN)
+
+
+def _is_setting(path: Sequence[str]) -> bool:
+    """Whether the names lead from the root of the schema to a setting or a table."""
+    table: type[BaseModel] | None = Settings
+    for name in path:
+        if table is None or name not in table.model_fields:
+            return False
+        kind = table.model_fields[name].annotation
+        table = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return True
 
 
 def _build_error(error: ValidationError) -> ConfigurationError:
     first = error.errors(include_url=False, include_input=False)[0]
     setting = ".".join(str(part) for part in first["loc"]) or "configuration"
-    problem = "there is no such setting." if first["type"] == "extra_forbidden" else f"{first['msg']}."
-    return ConfigurationError(setting, problem)
+    return ConfigurationError(setting, _PROBLEMS.get(first["type"], f"{first['msg']}."))

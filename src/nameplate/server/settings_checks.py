@@ -1,63 +1,65 @@
 """What a configuration must not combine: each check names the setting and says what to do."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from nameplate.errors import ConfigurationError
+from nameplate.errors import ConfigurationError, StoreError
+from nameplate.protocol.host_names import find_host_name_fault
 from nameplate.protocol.private_hosts import PrivateHost, parse_private_host
 from nameplate.protocol.redirect_uri import check_redirect_pattern
 from nameplate.protocol.resource import build_canonical_resource
+from nameplate.protocol.resource_metadata import check_identifier_url, is_loopback_url
 from nameplate.protocol.scope import OFFLINE_ACCESS, is_scope_token
+from nameplate.stores.sqlite_file import parse_database_path
+from nameplate.upstream.local_accounts import is_password_hash
 
 if TYPE_CHECKING:
     from nameplate.server.settings import Settings
 
-__all__ = ["build_private_hosts", "check_settings", "is_loopback_url", "parse_listen"]
+__all__ = ["build_private_hosts", "check_settings", "parse_listen"]
 
-_ISSUER = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?((?:/[A-Za-z0-9._~-]+)*)")
-_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
+_ISSUER = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?((?:/[A-Za-z0-9._~-]+)*)")
+_DEFAULT_PORTS = {"https": "443", "http": "80"}
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_LISTEN = re.compile(r"(?:([A-Za-z0-9.-]+)|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})")
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: "Settings") -> None:
     """Check what no single field can know. Raises ``ConfigurationError``."""
     _check_issuer(settings.issuer)
     parse_listen(settings.listen)
+    _check_plain_http(settings)
     _check_trusted_proxies(settings.trusted_proxies)
     _check_accounts(settings)
     _check_resources(settings)
     _check_private_hosts(settings)
+    _check_trusted_ca_file(settings)
     _check_redirect_patterns(settings)
     _check_lifetimes(settings)
-    if not settings.store.url.startswith("sqlite:///"):
-        raise ConfigurationError("store.url", "must begin with sqlite:///, for example sqlite:///nameplate.sqlite3.")
-
-
-def is_loopback_url(url: str) -> bool:
-    """Whether the URL's host is this machine itself: ``localhost`` or a loopback address."""
-    return _is_loopback_host(urlsplit(url).hostname or "")
-
-
-def _is_loopback_host(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    _check_store(settings.store.url)
 
 
 def parse_listen(listen: str) -> tuple[str, int]:
     """Host and port of ``listen``. Raises ``ConfigurationError``."""
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+    match = _LISTEN.fullmatch(listen)
+    host = match and (match[1] or match[2])
+    if match is None or host is None or int(match[3]) > 65535 or (match[2] and not _is_address(host)):
         raise ConfigurationError("listen", f"{listen!r} is not ADDRESS:PORT, for example 127.0.0.1:8080 or [::1]:8080.")
-    return host, int(port)
+    return host, int(match[3])
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback_host(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _check_issuer(issuer: str) -> None:
@@ -70,48 +72,69 @@ def _check_issuer(issuer: str) -> None:
             f"{issuer!r} is not a plain https URL: lower-case host, optional port and path, no trailing slash, query "
             "or fragment. For example https://auth.example.com.",
         )
-    scheme, _host, port, path = match[1], match[2], match[3], match[4]
+    scheme, host, port, path = match.groups(default="")
+    if not _is_host_normal(host):
+        raise ConfigurationError("issuer", f"{host} is neither a host name nor an address in its usual form.")
     if port == _DEFAULT_PORTS[scheme]:
-        raise ConfigurationError("issuer", f"leave out the default port {port}.")
+        raise ConfigurationError("issuer", f"leave out the default port :{port}.")
+    if port and int(port) > 65535:
+        raise ConfigurationError("issuer", f"there is no port {port}.")
     if any(segment in (".", "..") for segment in path.split("/")):
         raise ConfigurationError("issuer", "the path must not contain dot segments.")
     if scheme == "http" and not is_loopback_url(issuer):
         raise ConfigurationError("issuer", "http is for loopback addresses only; use https (RFC 8414 §2).")
 
 
+def _is_host_normal(host: str) -> bool:
+    """Whether no URL type would write this host in another way: 127.1 would become 127.0.0.1."""
+    literal = host.removeprefix("[").removesuffix("]")
+    if host.startswith("[") or _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
+        return _is_address(literal) and str(ipaddress.ip_address(literal)) == literal
+    return find_host_name_fault(host) is None
+
+
+def _check_plain_http(settings: "Settings") -> None:
+    # HT-09: cookies and codes in the clear are for development, where nobody else can reach the port.
+    if settings.issuer.startswith("http:") and not _is_loopback_host(parse_listen(settings.listen)[0]):
+        raise ConfigurationError(
+            "listen",
+            f"{settings.listen} can be reached from elsewhere, but issuer is plain http: give issuer the https URL "
+            "under which a reverse proxy shows this server, or listen on 127.0.0.1.",
+        )
+
+
 def _check_trusted_proxies(proxies: Iterable[str]) -> None:
     for proxy in proxies:
         try:
-            ipaddress.ip_network(proxy)
+            network = ipaddress.ip_network(proxy)
         except ValueError:
             raise ConfigurationError("trusted_proxies", f"{proxy!r} is neither an address nor a network.") from None
+        if network.prefixlen == 0:  # BCP-7: anybody could then claim any address
+            raise ConfigurationError("trusted_proxies", f"{proxy!r} is everybody; name the proxies.")
 
 
-def _check_accounts(settings: Settings) -> None:
+def _check_accounts(settings: "Settings") -> None:
     if not settings.accounts:
         raise ConfigurationError(
             "accounts", "nobody could sign in; add an [[accounts]] table (see nameplate accounts hash-password)."
         )
     _check_distinct("accounts", "username", [account.username for account in settings.accounts])
     for account in settings.accounts:
-        if not account.password_hash.startswith("$argon2"):
+        if not is_password_hash(account.password_hash):
             raise ConfigurationError(
                 "accounts.password_hash",
                 f"{account.username!r} has no Argon2 hash; make one with nameplate accounts hash-password.",
             )
 
 
-def _check_resources(settings: Settings) -> None:
+def _check_resources(settings: "Settings") -> None:
     if not settings.resources:
         raise ConfigurationError("resources", "declare at least one MCP server in a [[resources]] table.")
     for resource in settings.resources:
-        if build_canonical_resource(resource.identifier) is None:
-            raise ConfigurationError(
-                "resources.identifier",
-                f"{resource.identifier!r} is not an http(s) URL without a fragment (RFC 8707 §2).",
-            )
-        if resource.identifier.startswith("http:") and not is_loopback_url(resource.identifier):
-            raise ConfigurationError("resources.identifier", f"{resource.identifier!r}: http is for loopback only.")
+        try:
+            check_identifier_url("resources.identifier", resource.identifier)
+        except ConfigurationError as error:
+            raise ConfigurationError(error.setting, f"{resource.identifier!r} {error.problem}.") from None
         for scope in resource.scopes:
             if not is_scope_token(scope.name):
                 raise ConfigurationError(
@@ -132,7 +155,7 @@ def _check_distinct(setting: str, member: str, values: list[str]) -> None:
             raise ConfigurationError(f"{setting}.{member}", f"{value!r} is declared twice.")
 
 
-def build_private_hosts(settings: Settings) -> tuple[PrivateHost, ...]:
+def build_private_hosts(settings: "Settings") -> tuple[PrivateHost, ...]:
     """The declared private hosts. Raises ``ConfigurationError``."""
     return tuple(
         parse_private_host(host=host.host, network=host.network, ports=host.ports, address=host.address)
@@ -140,7 +163,7 @@ def build_private_hosts(settings: Settings) -> tuple[PrivateHost, ...]:
     )
 
 
-def _check_private_hosts(settings: Settings) -> None:
+def _check_private_hosts(settings: "Settings") -> None:
     listen_host, _port = parse_listen(settings.listen)
     for host in build_private_hosts(settings):
         # CIMD draft §9.6: the loopback exception is for development, where this server is on loopback itself.
@@ -151,16 +174,39 @@ def _check_private_hosts(settings: Settings) -> None:
             )
 
 
-def _check_redirect_patterns(settings: Settings) -> None:
+def _check_trusted_ca_file(settings: "Settings") -> None:
+    file = settings.fetch.trusted_ca_file
+    if file is not None and not file.is_file():
+        raise ConfigurationError("fetch.trusted_ca_file", f"there is no file {file}.")
+
+
+def _check_redirect_patterns(settings: "Settings") -> None:
+    if settings.cimd.allowed_client_redirect_uris == ():
+        raise ConfigurationError(
+            "cimd.allowed_client_redirect_uris",
+            "an empty list allows no client at all; leave it out to allow what documents register.",
+        )
     for pattern in settings.cimd.allowed_client_redirect_uris or ():
         check_redirect_pattern(pattern, setting="cimd.allowed_client_redirect_uris")
 
 
-def _check_lifetimes(settings: Settings) -> None:
+def _check_lifetimes(settings: "Settings") -> None:
     tokens = settings.tokens
     if tokens.access_token_seconds > 86400:
         raise ConfigurationError(
             "tokens.access_token_seconds", "an access token cannot be taken back; at most 86400 (RFC 9700 §2.2)."
         )
     if tokens.refresh_token_seconds > tokens.grant_seconds:
-        raise ConfigurationError("tokens.refresh_token_seconds", "must not exceed tokens.grant_seconds.")
+        raise ConfigurationError(
+            "tokens.refresh_token_seconds",
+            f"{tokens.refresh_token_seconds} exceeds tokens.grant_seconds, which is {tokens.grant_seconds}.",
+        )
+
+
+def _check_store(url: str) -> None:
+    if not url.startswith("sqlite:///"):
+        raise ConfigurationError("store.url", "must begin with sqlite:///, for example sqlite:///nameplate.sqlite3.")
+    try:
+        parse_database_path(url)
+    except StoreError as error:
+        raise ConfigurationError("store.url", f"{error}.") from None

@@ -207,8 +207,9 @@ class SqliteStore(Store):
             raise StoreError("the store does not read what it wrote")
 
     async def aclose(self) -> None:
-        await self._writer.aclose()
+        # Only the last connection to close can tidy the -wal and -shm files away, and only if it may write.
         self._reader.close()
+        await self._writer.aclose()
 
     def _read(self, load: Callable[[sqlite3.Connection], _T]) -> _T:
         try:

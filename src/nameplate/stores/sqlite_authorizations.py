@@ -26,9 +26,9 @@ __all__ = [
 _INSERT = """
 INSERT INTO pending_authorizations (
     id_hash, browser_hash, client_id, redirect_uri, registered_redirect_uri, state, scope, resource, code_challenge,
-    client_metadata, issues_refresh_token, created_at, expires_at, login_hint
+    client_metadata, issues_refresh_token, created_at, expires_at, login_hint, signed_in_after
 )
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 WHERE (SELECT value FROM counters WHERE name = 'pending_authorizations') < ?
 """
 
@@ -54,6 +54,7 @@ def record_authorization(
             pending.created_at,
             pending.expires_at,
             pending.login_hint,
+            pending.signed_in_after,
             limit,
         ),
     )
@@ -62,7 +63,7 @@ def record_authorization(
 
 _SELECT = """
 SELECT id_hash, browser_hash, client_id, redirect_uri, registered_redirect_uri, state, scope, resource, code_challenge,
-    client_metadata, issues_refresh_token, created_at, expires_at, login_hint, answered_at
+    client_metadata, issues_refresh_token, created_at, expires_at, login_hint, signed_in_after, answered_at
 FROM pending_authorizations WHERE id_hash = ? AND browser_hash = ? AND expires_at > ?
 """
 
@@ -74,7 +75,7 @@ def load_authorization(
     row = connection.execute(_SELECT, (id_hash, browser_hash, now)).fetchone()
     if row is None:
         return Unknown()
-    return _build_pending(row) if row[14] is None else AlreadyAnswered()
+    return _build_pending(row) if row[15] is None else AlreadyAnswered()
 
 
 _SPENT_CHALLENGE = "SELECT 1 FROM codes WHERE client_id = ? AND code_challenge = ?"
@@ -141,4 +142,5 @@ def _build_pending(row: tuple[Any, ...]) -> PendingAuthorization:
         created_at=row[11],
         expires_at=row[12],
         login_hint=row[13],
+        signed_in_after=row[14],
     )

@@ -59,13 +59,13 @@ def load_code(connection: sqlite3.Connection, *, code_hash: bytes) -> tuple[Auth
     code = AuthorizationCode(
         code_hash=code_hash,
         grant_id=grant.id,
-        redirect_uri=row[10],
-        code_challenge=row[11],
-        issues_refresh_token=bool(row[12]),
-        issued_at=row[13],
-        expires_at=row[14],
-        spent_at=row[15],
-        client_id=row[16],
+        redirect_uri=row[11],
+        code_challenge=row[12],
+        issues_refresh_token=bool(row[13]),
+        issued_at=row[14],
+        expires_at=row[15],
+        spent_at=row[16],
+        client_id=row[17],
     )
     return code, grant
 
@@ -90,7 +90,7 @@ def redeem_code(
     row = connection.execute(_SELECT_TO_REDEEM, (code_hash,)).fetchone()
     if row is None:
         return Unknown()
-    grant, code_row, expires_at, spent_at = build_grant(row), row[10], row[11], row[12]
+    grant, code_row, expires_at, spent_at = build_grant(row), row[11], row[12], row[13]
     if not is_live(grant, now):
         return Unknown()
     if spent_at is not None:
@@ -115,7 +115,7 @@ def _replay(connection: sqlite3.Connection, grant: Grant, *, now: int, revokes: 
 def burn_code(connection: sqlite3.Connection, *, code_hash: bytes, now: int) -> None:
     """See ``GrantStore.burn_code``."""
     row = connection.execute(_SELECT_TO_REDEEM, (code_hash,)).fetchone()
-    if row is None or row[12] is not None:
+    if row is None or row[13] is not None:
         return
-    connection.execute(_SPEND, (now, row[10]))
+    connection.execute(_SPEND, (now, row[11]))
     record_grant_event(connection, "code.burned", build_grant(row), now)

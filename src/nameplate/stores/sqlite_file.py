@@ -8,10 +8,12 @@ from pathlib import Path
 from nameplate.errors import StoreError
 
 __all__ = [
+    "PATIENCE_SECONDS",
     "REFUSALS",
     "begin_immediate",
     "connect_reader",
     "connect_writer",
+    "is_busy",
     "make_durable",
     "parse_database_path",
     "take_short_naps",
@@ -26,7 +28,7 @@ REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
 # How long to wait for another process that writes to the same file. SQLite's own wait doubles its naps up to a tenth of
 # a second, which suits the start but starves beside a process that commits one group after the other: once the store
 # is open, SQLite waits for a moment only, and begin_immediate asks again.
-_PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
 _NAP_MILLISECONDS = 1
 
 # A reader meets a lock only while another process recovers or closes the file, but then it holds up the event loop.
@@ -62,13 +64,13 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
     _create_private(path)
     connection = _connect(path, "rw")
-    connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE_SECONDS * 1000)}")
+    connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_SECONDS * 1000)}")
     return connection
 
 
 def make_durable(connection: sqlite3.Connection) -> None:
     """Switch the file to WAL and the connection to commits that survive the loss of power. Raises ``StoreError``."""
-    mode = _retry_while_busy(connection, "PRAGMA journal_mode = WAL").fetchone()[0]
+    mode = _retry_while_busy(connection, "PRAGMA journal_mode = WAL", PATIENCE_SECONDS).fetchone()[0]
     if mode != "wal":
         raise StoreError(f"the file system does not offer what SQLite's WAL needs (its journal mode stays {mode!r})")
     for pragma in (
@@ -96,13 +98,18 @@ def take_short_naps(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_NAP_MILLISECONDS}")
 
 
-def begin_immediate(connection: sqlite3.Connection) -> None:
+def begin_immediate(connection: sqlite3.Connection, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Start a transaction that holds the write lock, waiting for other processes for a bounded time.
 
     Taking the lock at the start keeps a transaction from failing half way because its snapshot grew old.
     Raises ``sqlite3.OperationalError`` when the time is over.
     """
-    _retry_while_busy(connection, "BEGIN IMMEDIATE")
+    _retry_while_busy(connection, "BEGIN IMMEDIATE", patience_seconds)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether SQLite refused because another connection holds a lock (one of the extended codes of SQLITE_BUSY)."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -124,12 +131,12 @@ def _create_private(path: Path) -> None:
         raise StoreError(f"cannot create {path}: {error.strerror}") from error
 
 
-def _retry_while_busy(connection: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def _retry_while_busy(connection: sqlite3.Connection, statement: str, patience_seconds: float) -> sqlite3.Cursor:
+    deadline = time.monotonic() + patience_seconds
     while True:
         try:
             return connection.execute(statement)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.001)  # some kinds of SQLITE_BUSY come at once, without SQLite's own wait

@@ -35,8 +35,8 @@ def split_scope(text: str) -> tuple[str, ...]:
 
 _INSERT = """
 INSERT INTO grants (
-    grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, revoked_at, sweep_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, revoked_at, claims, sweep_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -54,6 +54,7 @@ def insert_grant(connection: sqlite3.Connection, grant: Grant) -> None:
             grant.created_at,
             grant.expires_at,
             grant.revoked_at,
+            grant.claims,
             grant.expires_at,
         ),
     )
@@ -62,7 +63,7 @@ def insert_grant(connection: sqlite3.Connection, grant: Grant) -> None:
 # In the order that build_grant reads them, from the table under the name g.
 GRANT_COLUMNS = """
 g.id, g.grant_id, g.client_id, g.subject, g.resource, g.scope, g.client_metadata, g.created_at, g.expires_at,
-    g.revoked_at
+    g.revoked_at, g.claims
 """
 
 
@@ -78,6 +79,7 @@ def build_grant(row: tuple[Any, ...]) -> Grant:
         created_at=row[7],
         expires_at=row[8],
         revoked_at=row[9],
+        claims=row[10],
     )
 
 

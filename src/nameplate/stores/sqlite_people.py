@@ -34,7 +34,8 @@ def record_subject(connection: sqlite3.Connection, *, person: tuple[str, str], c
 
 
 _INSERT_SESSION = """
-INSERT INTO sessions (id_hash, subject, username, display_name, signed_in_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO sessions (id_hash, subject, username, display_name, signed_in_at, expires_at, claims)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -49,13 +50,15 @@ def record_session(connection: sqlite3.Connection, *, session: Session, replaces
         session.display_name,
         session.signed_in_at,
         session.expires_at,
+        session.claims,
     )
     connection.execute(_INSERT_SESSION, values)
     record_event(connection, AuditEvent(name="session.started", at=session.signed_in_at, subject=session.subject))
 
 
 _SELECT_SESSION = """
-SELECT subject, username, display_name, signed_in_at, expires_at FROM sessions WHERE id_hash = ? AND expires_at > ?
+SELECT subject, username, display_name, signed_in_at, expires_at, claims
+FROM sessions WHERE id_hash = ? AND expires_at > ?
 """
 
 
@@ -71,6 +74,7 @@ def load_session(connection: sqlite3.Connection, *, id_hash: bytes, now: int) ->
         display_name=row[2],
         signed_in_at=row[3],
         expires_at=row[4],
+        claims=row[5],
     )
 
 

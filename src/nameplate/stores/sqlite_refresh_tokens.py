@@ -38,7 +38,7 @@ def load_refresh_token(connection: sqlite3.Connection, *, token_hash: bytes) -> 
 def _build_token(row: tuple[Any, ...], token_hash: bytes) -> tuple[RefreshToken, Grant]:
     grant = build_grant(row)
     token = RefreshToken(
-        token_hash=token_hash, grant_id=grant.id, issued_at=row[11], expires_at=row[12], rotated_at=row[13]
+        token_hash=token_hash, grant_id=grant.id, issued_at=row[12], expires_at=row[13], rotated_at=row[14]
     )
     return token, grant
 
@@ -66,7 +66,7 @@ def rotate_refresh_token(connection: sqlite3.Connection, rotation: Rotation) -> 
     row = connection.execute(_SELECT, (rotation.token_hash,)).fetchone()
     if row is None:
         return Unknown()
-    now, token_row = rotation.now, row[10]
+    now, token_row = rotation.now, row[11]
     token, grant = _build_token(row, rotation.token_hash)
     if token.expires_at <= now or not is_live(grant, now):
         return Unknown()

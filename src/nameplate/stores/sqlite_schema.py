@@ -38,6 +38,7 @@ _GRANTS = (
         created_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
         login_hint TEXT,
+        signed_in_after INTEGER,
         answered_at INTEGER
     ) STRICT""",
     "CREATE INDEX pending_authorizations_expires_at ON pending_authorizations (expires_at)",
@@ -59,6 +60,7 @@ _GRANTS = (
         created_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
         revoked_at INTEGER,
+        claims TEXT NOT NULL,
         sweep_at INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX grants_sweep_at ON grants (sweep_at)",
@@ -116,7 +118,8 @@ _PEOPLE = (
         username TEXT NOT NULL,
         display_name TEXT NOT NULL,
         signed_in_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL
+        expires_at INTEGER NOT NULL,
+        claims TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX sessions_expires_at ON sessions (expires_at)",
     """CREATE TABLE budgets (
@@ -156,15 +159,16 @@ def check_schema(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to this version's schema, once over all processes that start together. Raises ``StoreError``."""
-    if _read_version(connection) == SCHEMA_VERSION:
-        return
+    """Bring the file to this version's schema, once over all processes that start together.
+
+    Raises ``StoreError`` as ``check_schema`` does, and ``sqlite3.Error`` where the file may only be read.
+    """
     begin_immediate(connection)
     try:
-        # Read again: while this process waited for the lock, another may have done the work.
         for number in range(_read_version(connection), SCHEMA_VERSION):
             for statement in _MIGRATIONS[number]:
                 connection.execute(statement)
+        # Written even where nothing was left to do: a file that may only be read has to be found out now.
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

@@ -20,13 +20,10 @@ class Swept:
     deleted: int
 
 
-def _delete_ended(ended: str, table: str) -> str:
-    """The statement that deletes rows of ``table`` in the order of the column ``ended``."""
-    return f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {ended} <= ? ORDER BY {ended} LIMIT ?)"  # noqa: S608
-
-
-def _sweep_rows(connection: sqlite3.Connection, *, statement: str, now: int, limit: int) -> Swept:
-    deleted = connection.execute(statement, (now, limit)).rowcount
+def _sweep_table(connection: sqlite3.Connection, *, table: str, ends: str, now: int, limit: int) -> Swept:
+    """Delete rows of ``table`` in the order of its column ``ends``."""
+    ended = f"SELECT rowid FROM {table} WHERE {ends} <= ? ORDER BY {ends} LIMIT ?"  # noqa: S608  (constants only)
+    deleted = connection.execute(f"DELETE FROM {table} WHERE rowid IN ({ended})", (now, limit)).rowcount  # noqa: S608
     return Swept(deleted, deleted)
 
 
@@ -53,11 +50,11 @@ def _sweep_grants(connection: sqlite3.Connection, *, now: int, limit: int) -> Sw
 
 # Grants come last: what refers to them has to go first.
 SWEEPS: tuple[Callable[..., Swept], ...] = (
-    partial(_sweep_rows, statement=_delete_ended("expires_at", "pending_authorizations")),
-    partial(_sweep_rows, statement=_delete_ended("kept_until", "refresh_answers")),
-    partial(_sweep_rows, statement=_delete_ended("expires_at", "refresh_tokens")),
-    partial(_sweep_rows, statement=_delete_ended("kept_until", "codes")),
-    partial(_sweep_rows, statement=_delete_ended("expires_at", "sessions")),
-    partial(_sweep_rows, statement=_delete_ended("full_at", "budgets")),
+    partial(_sweep_table, table="pending_authorizations", ends="expires_at"),
+    partial(_sweep_table, table="refresh_answers", ends="kept_until"),
+    partial(_sweep_table, table="refresh_tokens", ends="expires_at"),
+    partial(_sweep_table, table="codes", ends="kept_until"),
+    partial(_sweep_table, table="sessions", ends="expires_at"),
+    partial(_sweep_table, table="budgets", ends="full_at"),
     _sweep_grants,
 )

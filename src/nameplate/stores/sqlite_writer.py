@@ -11,10 +11,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from nameplate.errors import StoreError
-from nameplate.stores.sqlite_file import REFUSALS, begin_immediate
+from nameplate.stores.sqlite_file import PATIENCE_SECONDS, REFUSALS, begin_immediate, is_busy
 
 __all__ = ["SqliteWriter"]
 
@@ -50,13 +50,16 @@ class _Job:
 class SqliteWriter:
     """Runs operations on ``connection``, which it owns from now on, in a thread of its own. End it with ``aclose``.
 
+    ``patience_seconds`` is how long operations wait for another process before they fail with ``StoreError``.
+
     An exception that no operation may raise (a mistake in our code) stops the writer: every caller, then and later,
     gets a ``StoreError``, and ``threading.excepthook`` gets the exception. A store that may be confused must not go
     on.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._connection = connection
+        self._patience_seconds = patience_seconds
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._group: list[_Job] = []
         self._closed = False
@@ -109,32 +112,40 @@ class SqliteWriter:
         return False
 
     def _commit_group(self) -> None:
-        try:
-            begin_immediate(self._connection)
+        if self._commit(self._group, self._patience_seconds) == "lost" and len(self._group) > 1:
+            # A full disk or an I/O error makes SQLite roll back everything. Alone, each gets what can be had.
             for job in self._group:
+                self._commit([job], self._patience_seconds / len(self._group))
+        self._tell_callers()
+
+    def _commit(self, jobs: list[_Job], patience_seconds: float) -> Literal["committed", "busy", "lost"]:
+        """Run ``jobs`` in one transaction. Unless it is committed nothing of them was stored, and all have failed."""
+        try:
+            begin_immediate(self._connection, patience_seconds=patience_seconds)
+            for job in jobs:
                 self._run_in_savepoint(job)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._fail_group(error)
-        self._tell_callers()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            for job in jobs:
+                job.failure = error
+            return "busy" if is_busy(error) else "lost"
+        return "committed"
 
     def _run_in_savepoint(self, job: _Job) -> None:
-        """Run one operation; keep its failure to itself. ``sqlite3.Error`` means that the transaction is lost."""
+        """Run one operation and keep its failure to itself. Raises ``sqlite3.Error`` where the transaction is lost."""
+        job.failure = None
         execute = self._connection.execute
         execute("SAVEPOINT operation")
         try:
             job.result = job.operation(self._connection)
         except (*REFUSALS, StoreError) as error:
+            if not self._connection.in_transaction:
+                raise
             job.failure = error
-            # After some errors (disk full, I/O) SQLite has rolled back everything: this then raises, as it must.
             execute("ROLLBACK TO operation")
         execute("RELEASE operation")
-
-    def _fail_group(self, error: BaseException) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        for job in self._group:
-            job.failure = job.failure or error
 
     def _tell_callers(self) -> None:
         """Wake each event loop once, however many of its callers wait."""
@@ -152,7 +163,8 @@ class SqliteWriter:
         while not self._queue.empty():
             if (job := self._queue.get()) is not None:
                 self._group.append(job)
-        self._fail_group(StoreError("the writer has stopped"))
+        for job in self._group:
+            job.failure = StoreError("the writer has stopped")
         self._tell_callers()
         self._connection.close()
 

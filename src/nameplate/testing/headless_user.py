@@ -9,6 +9,8 @@ import httpx2
 
 __all__ = ["Form", "HeadlessUser", "Page"]
 
+_MAX_REDIRECTS = 10
+
 
 @dataclass(slots=True)
 class Form:
@@ -43,6 +45,7 @@ class _PageReader(HTMLParser):
     def __init__(self, page: Page) -> None:
         super().__init__()
         self._page = page
+        self._form: Form | None = None
         self._in_title = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -53,17 +56,25 @@ class _PageReader(HTMLParser):
             case "a":
                 self._page.links.append(attributes.get("href", ""))
             case "form":
-                self._page.forms.append(Form(attributes.get("action", "")))
-            case "input" if attributes.get("name"):
-                self._page.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
-            case "button" if attributes.get("name"):
-                self._page.forms[-1].buttons.append((attributes["name"], attributes.get("value", "")))
+                self._form = Form(attributes.get("action", ""))
+                self._page.forms.append(self._form)
+            case "input" | "button" if self._form is not None and attributes.get("name"):
+                self._add_field(self._form, tag, attributes)
             case _:
                 pass
+
+    def _add_field(self, form: Form, tag: str, attributes: dict[str, str]) -> None:
+        name, value = attributes["name"], attributes.get("value", "")
+        if tag == "button" or attributes.get("type") == "submit":
+            form.buttons.append((name, value))
+        else:
+            form.fields[name] = value
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "title":
             self._in_title = False
+        elif tag == "form":
+            self._form = None
 
     def handle_data(self, data: str) -> None:
         self._page.text += data
@@ -118,11 +129,18 @@ class HeadlessUser:
         return page.left_to
 
     async def _follow(self, response: httpx2.Response) -> Page:
-        while response.is_redirect:
-            target = urljoin(str(response.url), response.headers["location"])
+        for _ in range(_MAX_REDIRECTS):
+            if not response.has_redirect_location:
+                break
+            location = response.headers["location"]
+            target = urljoin(str(response.url), location)
             if urlsplit(target)[:2] != urlsplit(str(response.url))[:2]:
-                return Page(url=str(response.url), status=response.status_code, left_to=response.headers["location"])
+                return Page(url=str(response.url), status=response.status_code, left_to=location)
+            if response.status_code in {307, 308}:
+                raise LookupError(f"{response.url} has a browser send its form again (RFC 9700 §4.12)")
             response = await self._http.get(target)
         page = Page(url=str(response.url), status=response.status_code)
-        _PageReader(page).feed(response.text)
+        reader = _PageReader(page)
+        reader.feed(response.text)
+        reader.close()
         return page

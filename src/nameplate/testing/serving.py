@@ -31,17 +31,24 @@ def open_listener(port: int = 0) -> tuple[socket.socket, int]:
 
 @asynccontextmanager
 async def serve_app(
-    app: ASGIApp, listener: socket.socket, *, certificate_file: Path | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    certificate_file: Path | None = None,
+    protocol: type[LimitedHttpProtocol] = LimitedHttpProtocol,
 ) -> AsyncIterator[None]:
     """Serve ``app`` on the listener until the block is left; over TLS where a PEM file with key and chain is given.
+
+    A subclass as ``protocol`` sets other limits on what a peer may send.
 
     Raises ``RuntimeError`` where the application refuses to start.
     """
     config = uvicorn.Config(
         app,
-        http=LimitedHttpProtocol,
+        http=protocol,
         ws="none",
         lifespan="auto",
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -5,19 +5,28 @@ from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
-__all__ = ["LOCAL_ISSUER", "LocalAccount", "LocalAccounts", "hash_password"]
+__all__ = [
+    "LOCAL_ISSUER",
+    "MAX_PASSWORD_BYTES",
+    "LocalAccount",
+    "LocalAccounts",
+    "hash_password",
+    "is_password_hash",
+]
 
 LOCAL_ISSUER = "local"
 """Stands for the upstream issuer where a person's stable ``sub`` is looked up; no upstream's issuer can be equal to it.
 """
 
 MAX_PASSWORD_BYTES = 1024
+"""Nobody types more than that; whatever is longer is wrong without being looked at."""
 
 # Argon2 takes tens of MiB and milliseconds for each check: this many at once, whoever is knocking.
 _CHECKS_AT_ONCE = 2
+_MAX_MEMORY_KIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +40,13 @@ class LocalAccount:
 
 
 class LocalAccounts:
-    """The declared accounts, and the check of a password."""
+    """The declared accounts, and the check of a password. Each hash must be one (``is_password_hash``)."""
 
     def __init__(self, accounts: Sequence[LocalAccount]) -> None:
         self._accounts = {account.username: account for account in accounts}
         self._hasher = PasswordHasher()
-        # What an unknown username is checked against, so that it takes as long as a known one.
-        self._decoy = accounts[0].password_hash if accounts else ""
+        # What an unknown username is checked against, so that it takes as long as a known one: the costliest there is.
+        self._decoy = max((account.password_hash for account in accounts), key=_read_cost, default="")
         self._limiter: anyio.CapacityLimiter | None = None
 
     def find(self, username: str) -> LocalAccount | None:
@@ -48,18 +57,34 @@ class LocalAccounts:
         """The account that both belong to, or None. Takes as long for an unknown username as for a wrong password."""
         account = self._accounts.get(username)
         encoded = account.password_hash if account else self._decoy
-        if len(password.encode()) > MAX_PASSWORD_BYTES:
+        secret = password.encode(errors="surrogatepass")
+        if len(secret) > MAX_PASSWORD_BYTES:
             return None
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(_CHECKS_AT_ONCE)
-        good = await anyio.to_thread.run_sync(self._verify, encoded, password, limiter=self._limiter)
+        good = await anyio.to_thread.run_sync(self._verify, encoded, secret, limiter=self._limiter)
         return account if good else None
 
-    def _verify(self, encoded: str, password: str) -> bool:
+    def _verify(self, encoded: str, secret: bytes) -> bool:
         try:
-            return self._hasher.verify(encoded, password)
+            return self._hasher.verify(encoded, secret)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _read_cost(encoded: str) -> int:
+    parameters = extract_parameters(encoded)
+    return parameters.time_cost * parameters.memory_cost
+
+
+def is_password_hash(text: str) -> bool:
+    """Whether the text is an Argon2 hash in its encoded form that can be checked here: with at most 1 GiB of memory."""
+    try:
+        found = extract_parameters(text)
+    except InvalidHashError:
+        return False
+    is_complete = found.salt_len >= 8 and found.hash_len >= 16 and min(found.time_cost, found.parallelism) >= 1
+    return is_complete and 8 * found.parallelism <= found.memory_cost <= _MAX_MEMORY_KIB
 
 
 def hash_password(password: str) -> str:

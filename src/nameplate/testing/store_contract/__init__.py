@@ -12,8 +12,8 @@
             return open_store
 
 Each call of what the fixture ``open_store`` returns opens one more handle on the same data, as another replica or a
-restarted server would; each test must get data of its own. The tests run on asyncio through anyio's pytest plugin. Where
-callers compete there are fifty of them, spread over two handles.
+restarted server would; each test must get data of its own. The tests run on asyncio through anyio's pytest plugin.
+Where callers compete there are fifty of them, spread over two handles.
 """
 
 from nameplate.testing.store_contract.authorizations import AuthorizationContract

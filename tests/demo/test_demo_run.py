@@ -1,0 +1,89 @@
+"""``nameplate demo`` from outside: what it prints, its exit status, and what it leaves behind."""
+
+import asyncio
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from demo_process import COMMAND, build_environment, run_to_end
+
+from nameplate.demo.steps import STORY
+
+# A code, a refresh token or a cookie of ours; or a JWT with its signature.
+BEARER_VALUE = re.compile(r"\bnp[a-z]_[A-Za-z0-9_-]{16,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+def test_every_step_is_reported_in_order_as_one_json_object_and_nothing_else_is_printed(tmp_path: Path) -> None:
+    status, lines, messages = asyncio.run(run_to_end(tmp_path))
+    assert [line["step"] for line in lines] == [step.name for step in STORY]
+    assert all(set(line) == {"step", "title", "ok", "milliseconds", "details"} for line in lines)
+    assert all(line["ok"] is True and line["milliseconds"] >= 0 for line in lines)
+    assert messages == ""
+    assert status == 0
+
+
+def test_what_is_reported_hangs_together(tmp_path: Path) -> None:
+    _status, lines, _messages = asyncio.run(run_to_end(tmp_path))
+    seen = {line["step"]: line["details"] for line in lines}
+    start, claims = seen["start"], seen["token"]["token_claims"]
+    assert seen["document"]["request"] == f"GET {start['client_document']}"
+    assert seen["server_metadata"]["client_id_metadata_document_supported"] is True
+    assert (claims["iss"], claims["aud"]) == (start["authorization_server"], start["mcp_server"])
+    assert claims["client_id"] == start["client_document"] == seen["proof"]["client_id"]
+    assert "notes:write" not in claims["scope"].split()
+    assert "notes:write" in seen["step_up_token"]["token_claims"]["scope"].split()
+    assert seen["tool_result"]["result"] == ["Water the plants", "Buy bread"]
+    assert seen["refresh"]["result"] == ["Water the plants", "Buy bread", "Call grandmother"]
+    assert seen["refresh"]["refresh_token_replaced"] is True
+    assert seen["step_up_consent"]["document_fetches"] == 1
+    assert seen["proof"]["key_fetches_by_mcp_server"] == 1
+    assert len(seen["proof"]["verified_calls"]) == 3
+
+
+def test_nothing_is_left_behind_no_file_no_port_and_no_bearer_value_in_the_output(tmp_path: Path) -> None:
+    _status, lines, _messages = asyncio.run(run_to_end(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    start = lines[0]["details"]
+    for url in (start["client_document"], start["authorization_server"], start["mcp_server"]):
+        socket.create_server(("127.0.0.1", urlsplit(url).port or 0)).close()
+    assert BEARER_VALUE.findall(str(lines)) == []
+
+
+def test_people_read_a_story_without_control_characters_where_the_output_is_no_terminal(tmp_path: Path) -> None:
+    demo = subprocess.run(
+        [COMMAND, "demo"], env=build_environment(tmp_path), capture_output=True, timeout=60, check=False
+    )
+    text = demo.stdout.decode()
+    assert demo.returncode == 0, text
+    assert demo.stderr == b""
+    positions = [text.index(step.title) for step in STORY]
+    assert positions == sorted(positions)
+    assert "\x1b" not in text
+    assert "It works" in text
+    assert BEARER_VALUE.findall(text) == []
+
+
+def test_settings_for_the_users_own_server_do_not_reach_the_demo(tmp_path: Path) -> None:
+    status, lines, _messages = asyncio.run(
+        run_to_end(tmp_path, NAMEPLATE_ISSUER="https://auth.example.com", NAMEPLATE_CIMD__ENABLED="false")
+    )
+    assert status == 0, lines[-1]
+    assert lines[0]["details"]["authorization_server"].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("module", ["mcp", "trustme"])
+def test_without_its_extra_the_demo_says_what_to_install(module: str) -> None:
+    program = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from nameplate.cli.demo import run_demo\n"
+        "sys.exit(run_demo(browser=False, keep=False, json=False))"
+    )
+    demo = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert demo.returncode == 1
+    assert demo.stdout == b""
+    assert f"not installed: {module}" in demo.stderr.decode()
+    assert "pip install 'nameplate[demo]'" in demo.stderr.decode()

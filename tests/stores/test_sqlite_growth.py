@@ -1,0 +1,192 @@
+"""No operation of the SQLite store does more work because more is stored.
+
+Work is counted in instructions of SQLite's virtual machine, triggers and foreign keys included: no clock, no luck.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nameplate.ports.store import Repeated, Rotated
+from nameplate.stores import (
+    sqlite_audit,
+    sqlite_authorizations,
+    sqlite_codes,
+    sqlite_grants,
+    sqlite_keys,
+    sqlite_people,
+    sqlite_refresh_tokens,
+)
+from nameplate.stores.sqlite_file import connect_writer, make_durable
+from nameplate.stores.sqlite_schema import migrate
+from nameplate.stores.sqlite_sweep import SWEEPS
+from nameplate.testing.store_samples import (
+    BROWSER,
+    NOW,
+    sample_code,
+    sample_grant,
+    sample_pending,
+    sample_refresh_token,
+    sample_session,
+    sample_signing_key,
+)
+
+FEW, MANY = 20, 1000
+LATE = NOW + 365 * 86400
+
+Operation = Callable[[sqlite3.Connection, str], object]
+
+
+def record(connection: sqlite3.Connection, name: str) -> object:
+    return sqlite_authorizations.record_authorization(connection, pending=sample_pending(name), limit=10**6)
+
+
+def approve(connection: sqlite3.Connection, name: str) -> object:
+    return sqlite_authorizations.approve_authorization(
+        connection,
+        id_hash=sample_pending(name).id_hash,
+        browser_hash=BROWSER,
+        grant=sample_grant(name),
+        code=sample_code(name),
+        now=NOW,
+    )
+
+
+def redeem(connection: sqlite3.Connection, name: str) -> object:
+    return sqlite_codes.redeem_code(
+        connection,
+        code_hash=sample_code(name).code_hash,
+        refresh_token=sample_refresh_token(name),
+        now=NOW,
+        replay_revokes_after_seconds=10,
+    )
+
+
+def rotate(connection: sqlite3.Connection, name: str) -> Rotated | Repeated:
+    rotation = sqlite_refresh_tokens.Rotation(
+        token_hash=sample_refresh_token(name).token_hash,
+        successor=sample_refresh_token(f"successor of {name}"),
+        sealed_answer=b"answer",
+        now=NOW,
+        repeat_seconds=120,
+        repeat_limit=10,
+    )
+    verdict = sqlite_refresh_tokens.rotate_refresh_token(connection, rotation)
+    assert isinstance(verdict, Rotated | Repeated)
+    return verdict
+
+
+def start_session(connection: sqlite3.Connection, name: str) -> object:
+    return sqlite_people.record_session(connection, session=sample_session(name), replaces=None)
+
+
+def record_subject(connection: sqlite3.Connection, name: str) -> object:
+    return sqlite_people.record_subject(connection, person=("issuer", name), candidate=f"sub of {name}", now=NOW)
+
+
+def spend(connection: sqlite3.Connection, name: str) -> object:
+    return sqlite_people.spend(connection, budget=name, cost=1, capacity=10, refill_per_second=1e-9, now=NOW)
+
+
+STORED = (record, approve, redeem, rotate, start_session, record_subject, spend)
+
+# What is done to things that are there already, then to a name that nothing has.
+OPERATIONS: dict[str, Operation] = {
+    "load_authorization": lambda connection, name: sqlite_authorizations.load_authorization(
+        connection, id_hash=sample_pending(name).id_hash, browser_hash=BROWSER, now=NOW
+    ),
+    "is_challenge_spent": lambda connection, name: sqlite_authorizations.is_challenge_spent(
+        connection, client_id=sample_code(name).client_id, code_challenge=sample_code(name).code_challenge
+    ),
+    "load_code": lambda connection, name: sqlite_codes.load_code(connection, code_hash=sample_code(name).code_hash),
+    "load_refresh_token": lambda connection, name: sqlite_refresh_tokens.load_refresh_token(
+        connection, token_hash=sample_refresh_token(name).token_hash
+    ),
+    "replay": redeem,
+    "repeat": lambda connection, name: rotate(connection, "filling 1"),
+    "load_session": lambda connection, name: sqlite_people.load_session(
+        connection, id_hash=sample_session(name).id_hash, now=NOW
+    ),
+    "end_session": lambda connection, name: sqlite_people.end_session(
+        connection, id_hash=sample_session(name).id_hash, now=NOW
+    ),
+    "spend again": spend,
+    "revoke_grant": lambda connection, name: sqlite_grants.revoke_grant(
+        connection, grant_id=sample_grant(name).id, reason="test", now=NOW
+    ),
+    "load_events": lambda connection, name: sqlite_audit.load_events(connection, after_id=5, limit=10),
+    "record_signing_key": lambda connection, name: sqlite_keys.record_signing_key(
+        connection, key=sample_signing_key("one")
+    ),
+}
+
+
+@contextmanager
+def open_filled(path: Path, count: int) -> Iterator[sqlite3.Connection]:
+    connection = connect_writer(path)
+    make_durable(connection)
+    migrate(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    for number in range(count):
+        for store in STORED:
+            store(connection, f"filling {number}")
+    sqlite_keys.record_signing_key(connection, key=sample_signing_key())
+    yield connection
+    connection.close()
+
+
+def count_steps(connection: sqlite3.Connection, operation: Callable[[], object]) -> int:
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    connection.set_progress_handler(count, 1)
+    operation()
+    connection.set_progress_handler(None, 1)
+    return steps
+
+
+def measure(path: Path, count: int) -> dict[str, int]:
+    """The steps of each operation in a store that holds ``count`` of everything."""
+    with open_filled(path, count) as connection:
+        steps = {
+            store.__name__: count_steps(connection, lambda store=store: store(connection, "new")) for store in STORED
+        }
+        for name, operation in OPERATIONS.items():
+            steps[name] = count_steps(connection, lambda operation=operation: operation(connection, "filling 7"))
+            steps[f"{name}, unknown"] = count_steps(
+                connection, lambda operation=operation: operation(connection, "unknown")
+            )
+        for number, sweep in enumerate(SWEEPS):
+            steps[f"idle sweep {number}"] = count_steps(
+                connection, lambda sweep=sweep: sweep(connection, now=0, limit=9)
+            )
+        for number, sweep in enumerate(SWEEPS):
+            steps[f"sweep {number}"] = count_steps(connection, lambda sweep=sweep: sweep(connection, now=LATE, limit=9))
+        return steps
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, int], dict[str, int]]:
+    directory = tmp_path_factory.mktemp("growth")
+    return measure(directory / "few.sqlite", FEW), measure(directory / "many.sqlite", MANY)
+
+
+def test_fifty_times_the_rows_cost_no_operation_more_work(steps: tuple[dict[str, int], dict[str, int]]) -> None:
+    few, many = steps
+    assert few.keys() == many.keys()
+    assert {name: (few[name], many[name]) for name in few if many[name] > few[name] * 1.1 + 5} == {}
+
+
+def test_the_count_of_steps_would_see_a_scan(tmp_path: Path) -> None:
+    def count_scan(count: int) -> int:
+        with open_filled(tmp_path / f"{count}.sqlite", count) as connection:
+            scan = "SELECT count(*) FROM sessions WHERE username = 'nobody'"
+            return count_steps(connection, lambda: connection.execute(scan).fetchone())
+
+    assert count_scan(MANY) > count_scan(FEW) * 10
