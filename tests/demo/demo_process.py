@@ -40,7 +40,7 @@ class DemoProcess:
         return await self.process.wait()
 
     async def read_messages(self) -> str:
-        """What it said on standard error until now: at least one line, after which nothing came for a moment."""
+        """All that it said on standard error; to be asked when it has ended."""
         assert self.process.stderr is not None
         return (await self.process.stderr.read()).decode()
 

@@ -59,7 +59,7 @@ def play_in(world: WorldOptions) -> tuple[str, Mapping[str, Detail]]:
 def test_a_document_that_was_not_published() -> None:
     step, details = play_in(WorldOptions(document=None))
     assert step == "document"
-    assert details["reason"] == "fetch.status"
+    assert str(details["reason"]).startswith("fetch.")
     assert str(details["page"]).startswith("4")
     assert details["log"]
 
@@ -93,7 +93,7 @@ def test_a_resource_that_verifies_with_other_keys() -> None:
 def test_a_resource_that_answers_without_any_token() -> None:
     step, details = play_in(WorldOptions(is_protected=False))
     assert step == "challenge"
-    assert "tool_result" in str(details["problem"])
+    assert "The tool answers" in str(details["problem"])
 
 
 def test_a_person_who_declines() -> None:

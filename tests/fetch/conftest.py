@@ -11,7 +11,7 @@ import pytest
 import trustme
 from hostile import CLIENT_HOST, HostileServer, Script, answer, build_server_context
 
-from nameplate.fetch import FetchOptions, GuardedFetcher
+from nameplate.fetch import CachedDocuments, DocumentOptions, FetchOptions, GuardedFetcher
 from nameplate.protocol.client_id import ClientIdPolicy, ClientIdUrl, parse_client_id
 from nameplate.protocol.private_hosts import PrivateHost
 
@@ -113,6 +113,36 @@ async def make_fetcher(ca_file: Path, names: Names, clock: Clock) -> AsyncIterat
 @pytest.fixture
 async def fetcher(make_fetcher: MakeFetcher, server: HostileServer) -> GuardedFetcher:
     return make_fetcher(server.port)
+
+
+MakeDocuments = Callable[..., CachedDocuments]
+
+
+@pytest.fixture
+async def make_documents(
+    make_fetcher: MakeFetcher, server: HostileServer, clock: Clock
+) -> AsyncIterator[MakeDocuments]:
+    server.script = serve_documents("Cache-Control: max-age=600")
+    made: list[CachedDocuments] = []
+
+    def make(fetcher: GuardedFetcher | None = None, **options: Any) -> CachedDocuments:
+        options.setdefault("failure_seconds", 0)
+        made.append(CachedDocuments(fetcher or make_fetcher(server.port), DocumentOptions(**options), clock=clock))
+        return made[-1]
+
+    yield make
+    for documents in made:
+        await documents.aclose()
+
+
+@pytest.fixture
+async def documents(make_documents: MakeDocuments) -> CachedDocuments:
+    return make_documents()
+
+
+@pytest.fixture
+async def client_id(server: HostileServer) -> ClientIdUrl:
+    return build_url(server.port)
 
 
 def build_private_host(host: str, *ports: int, network: str = "127.0.0.0/8", address: str | None = None) -> PrivateHost:

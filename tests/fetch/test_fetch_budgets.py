@@ -80,27 +80,28 @@ def test_slots_are_bounded_per_site_and_in_all_with_a_reserve() -> None:
 def test_a_host_that_cannot_be_reached_is_left_alone_then_tried_once() -> None:
     breaker = CircuitBreaker(DocumentOptions(breaker_failures=3, breaker_seconds=10.0))
     for _ in range(3):
-        breaker.check("a.example", 0.0)
-        breaker.record_failure("a.example", 0.0)
+        breaker.check("a.example", 443, 0.0)
+        breaker.record_failure("a.example", 443, 0.0)
     for now in (0.0, 9.9):
         with pytest.raises(Unreachable):
-            breaker.check("a.example", now)
-    breaker.check("b.example", 0.0)
-    breaker.check("a.example", 10.0)
+            breaker.check("a.example", 443, now)
+    breaker.check("b.example", 443, 0.0)
+    breaker.check("a.example", 8443, 0.0)
+    breaker.check("a.example", 443, 10.0)
     with pytest.raises(Unreachable):  # the trial is under way
-        breaker.check("a.example", 10.0)
-    breaker.record_contact("a.example")
-    breaker.check("a.example", 10.0)
+        breaker.check("a.example", 443, 10.0)
+    breaker.record_contact("a.example", 443)
+    breaker.check("a.example", 443, 10.0)
 
 
 def test_each_failed_trial_doubles_the_pause_up_to_a_limit() -> None:
     breaker = CircuitBreaker(DocumentOptions(breaker_failures=1, breaker_seconds=10.0, breaker_max_seconds=35.0))
     now = 0.0
     for pause in (10.0, 20.0, 35.0, 35.0):
-        breaker.check("a.example", now)
-        breaker.record_failure("a.example", now)
+        breaker.check("a.example", 443, now)
+        breaker.record_failure("a.example", 443, now)
         with pytest.raises(Unreachable):
-            breaker.check("a.example", now + pause - 0.1)
+            breaker.check("a.example", 443, now + pause - 0.1)
         now += pause
 
 
@@ -109,7 +110,7 @@ def test_what_is_remembered_about_hosts_is_bounded() -> None:
     breaker = CircuitBreaker(DocumentOptions(breaker_failures=1))
     for number in range(5000):
         budget.spend(f"h{number}.example", known=False, now=0.0)
-        breaker.record_failure(f"h{number}.example", 0.0)
+        breaker.record_failure(f"h{number}.example", 443, 0.0)
     assert len(budget._hosts) == len(breaker._circuits) == 4096
 
 

@@ -1,4 +1,4 @@
-"""The limits of one fetch: sizes, framing, pieces, time. Nothing that a host sends, or does not send, goes beyond them."""
+"""The limits of one fetch (sizes, framing, pieces, time): nothing that a host sends, or does not, goes beyond them."""
 
 import asyncio
 from typing import Any

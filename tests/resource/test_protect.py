@@ -153,10 +153,12 @@ def test_requests_at_the_same_time_see_their_own_tokens() -> None:
         await app({"type": "http", "method": "GET", "path": f"/{name}", "headers": headers}, unused, unused)
 
     async def run_all() -> None:
+        await request("alone")
+        assert current_access_token() is None
         await asyncio.gather(*(request(f"person{index}") for index in range(10)))
 
     asyncio.run(run_all())
-    assert len(seen) == 10
+    assert len(seen) == 11
     assert all(path == f"/{subject}" for path, subject in seen)
 
 

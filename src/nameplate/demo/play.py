@@ -117,9 +117,16 @@ def _stop_on_signals() -> Iterator[None]:
 def _explain(error: Exception, log: KeptLog) -> DemoFailed:
     """What happened, with what our parts logged about it."""
     cause = _find_cause(error)
-    failure = cause if isinstance(cause, DemoFailed) else DemoFailed(f"{type(cause).__name__}: {cause}")
+    failure = cause if isinstance(cause, DemoFailed) else _describe_cause(cause)
     log_lines: Mapping[str, Detail] = {"log": tuple(log.lines)} if log.lines else {}
     return DemoFailed(failure.problem, failure.remedy, {**failure.details, **log_lines})
+
+
+def _describe_cause(cause: Exception) -> DemoFailed:
+    details: Mapping[str, Detail] = {}
+    if isinstance(cause, httpx2.TransportError):
+        details = {"request": f"{cause.request.method} {cause.request.url.copy_with(query=None)}"}
+    return DemoFailed(f"{type(cause).__name__}: {cause}", details=details)
 
 
 def _find_cause(error: Exception) -> Exception:

@@ -53,8 +53,9 @@ class Story:
     def tell(self, name: StepName, details: Mapping[str, Detail]) -> None:
         """Report that the step came about. Raises ``DemoFailed`` where another one was due."""
         if not self.expects(name):
-            due = "nothing more" if self.is_complete else STORY[self._told].title
-            raise DemoFailed(f"What came was {name!r}, and what was due: {due}.")
+            came = next(step.title for step in STORY if step.name == name)
+            due = "the end" if self.is_complete else repr(STORY[self._told].title)
+            raise DemoFailed(f"{came!r} came about when {due} was due.")
         self._report(STORY[self._told], ok=True, details=details)
         self._told += 1
         if not self.is_complete:
@@ -63,7 +64,7 @@ class Story:
     def fail(self, failure: DemoFailed) -> None:
         """Report that the step that is due did not come about."""
         step = STORY[min(self._told, len(STORY) - 1)]
-        details = {**failure.details, "problem": failure.problem, "remedy": failure.remedy or step.remedy}
+        details = {"problem": failure.problem, **failure.details, "remedy": failure.remedy or step.remedy}
         self._report(step, ok=False, details=details)
 
     def _report(self, step: Step, *, ok: bool, details: Mapping[str, Detail]) -> None:

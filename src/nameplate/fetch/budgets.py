@@ -104,29 +104,32 @@ class _Circuit:
 
 
 class CircuitBreaker:
-    """Leaves a host alone that could not be reached several times in a row. Only transport failures count."""
+    """Leaves a host's port alone that could not be reached several times in a row. Only transport failures count.
+
+    By port, because otherwise a client identifier with a closed port would shut out the clients on the open one.
+    """
 
     def __init__(self, options: DocumentOptions) -> None:
         self._options = options
-        self._circuits: OrderedDict[str, _Circuit] = OrderedDict()
+        self._circuits: OrderedDict[tuple[str, int], _Circuit] = OrderedDict()
 
-    def check(self, host: str, now: float) -> None:
-        """Raise ``Unreachable`` while the host is left alone; once the pause is over, let one trial through.
+    def check(self, host: str, port: int, now: float) -> None:
+        """Raise ``Unreachable`` while the port is left alone; once the pause is over, let one trial through.
 
         ``Unreachable`` and not ``Busy``, which would tell an outsider a dead port (it counts) from a refused address
         (it does not).
         """
-        circuit = self._circuits.get(host)
+        circuit = self._circuits.get((host, port))
         if circuit is None or circuit.failures < self._options.breaker_failures:
             return
         if now < circuit.paused_until:
             raise Unreachable(f"not tried: {circuit.failures} transport failures in a row")
         circuit.paused_until = now + self._options.breaker_seconds
 
-    def record_failure(self, host: str, now: float) -> None:
-        """The host could not be reached."""
-        circuit = self._circuits.setdefault(host, _Circuit())
-        self._circuits.move_to_end(host)
+    def record_failure(self, host: str, port: int, now: float) -> None:
+        """The port could not be reached."""
+        circuit = self._circuits.setdefault((host, port), _Circuit())
+        self._circuits.move_to_end((host, port))
         circuit.failures += 1
         doublings = min(max(0, circuit.failures - self._options.breaker_failures), 16)
         pause = min(self._options.breaker_seconds * 2**doublings, self._options.breaker_max_seconds)
@@ -134,6 +137,6 @@ class CircuitBreaker:
         if len(self._circuits) > _REMEMBERED_HOSTS:
             self._circuits.popitem(last=False)
 
-    def record_contact(self, host: str) -> None:
-        """The host answered, whatever it said."""
-        self._circuits.pop(host, None)
+    def record_contact(self, host: str, port: int) -> None:
+        """The port answered, whatever it said."""
+        self._circuits.pop((host, port), None)

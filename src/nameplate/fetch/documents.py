@@ -130,7 +130,7 @@ class CachedDocuments:
 
     async def _fly(self, client_id: ClientIdUrl, copy: Copy | None) -> Copy | Failure:
         try:
-            self._breaker.check(client_id.host, self._clock())
+            self._breaker.check(client_id.host, client_id.port, self._clock())
         except Unreachable as failure:
             return failure
         try:
@@ -161,7 +161,7 @@ class CachedDocuments:
             raise
 
     def _record_copy(self, client_id: ClientIdUrl, copy: Copy) -> None:
-        self._breaker.record_contact(client_id.host)
+        self._breaker.record_contact(client_id.host, client_id.port)
         self._refused_at.pop(client_id.text, None)
         if copy.freshness.may_store:
             self._cache.put(client_id.text, copy)
@@ -171,9 +171,9 @@ class CachedDocuments:
     def _record_failure(self, client_id: ClientIdUrl, failure: Failure) -> None:
         now = self._clock()
         if isinstance(failure, (Unreachable, TimedOut)):
-            self._breaker.record_failure(client_id.host, now)
+            self._breaker.record_failure(client_id.host, client_id.port, now)
         elif not isinstance(failure, (AddressRefused, Busy)):
-            self._breaker.record_contact(client_id.host)
+            self._breaker.record_contact(client_id.host, client_id.port)
         if is_final(failure) and self._cache.is_kept(client_id.text):
             self._refused_at.setdefault(client_id.text, now)
             if len(self._refused_at) > _REMEMBERED_REFUSALS:

@@ -70,7 +70,7 @@ class DocumentOptions:
     host and in all; ``reserved_share`` of the latter is kept back for clients that hold a grant. A *site* is the last
     two labels of a host name.
 
-    **Circuit breaker.** After ``breaker_failures`` transport failures in a row a host is left alone for
+    **Circuit breaker.** After ``breaker_failures`` transport failures in a row a host's port is left alone for
     ``breaker_seconds``, then tried once; each further failure doubles the pause, up to ``breaker_max_seconds``.
 
     ``failure_seconds`` is how long every failed load takes, so that its duration does not tell a refused address from a
@@ -92,7 +92,7 @@ class DocumentOptions:
     reserved_share: float = 0.25
     breaker_failures: int = 5
     breaker_seconds: float = 10.0
-    breaker_max_seconds: float = 300.0
+    breaker_max_seconds: float = 60.0
     failure_seconds: float | None = None
     freshness: FreshnessLimits = FreshnessLimits()  # noqa: RUF009 - frozen
 

@@ -68,7 +68,7 @@ async def _fetch_jwks_uri(client: httpx2.AsyncClient, issuer: str) -> str:
 
 def _read_jwks_uri(metadata: dict[str, object], issuer: str) -> str:
     # RFC 8414 §3.3: byte for byte, else one server could speak for another (mix-up, MCP 2026-07-28)
-    if False:
+    if metadata.get("issuer") != issuer:
         raise FetchError(f"the metadata's issuer is {metadata.get('issuer')!r}, not {issuer!r}")
     jwks_uri = metadata.get("jwks_uri")
     if not isinstance(jwks_uri, str) or not _is_port_valid(jwks_uri):

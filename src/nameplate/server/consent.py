@@ -1,7 +1,6 @@
 """``/consent``: the question, and the person's answer (architecture decision 13, MCP-80 to MCP-84)."""
 
 from typing import assert_never
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +11,7 @@ from nameplate.protocol.authorization import build_error_redirect, build_success
 from nameplate.protocol.client_id import parse_client_id
 from nameplate.protocol.client_metadata import ClientMetadata, parse_snapshot
 from nameplate.protocol.code_grant import CODE_SECONDS
-from nameplate.protocol.display import name_warnings
+from nameplate.protocol.display import host_warnings, name_warnings
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, Session
 from nameplate.protocol.redirect_uri import RedirectTarget, match_redirect_uri
 from nameplate.protocol.scope import OFFLINE_ACCESS
@@ -203,7 +202,7 @@ def _build_consent_view(
         ),
         keeps_access=pending.issues_refresh_token,
         links=_collect_links(client),
-        warnings=name_warnings(client.client_name or "", host),
+        warnings=(*host_warnings(host), *name_warnings(client.client_name or "", host)),
     )
 
 
@@ -222,4 +221,4 @@ def _find_target(pending: PendingAuthorization, client: ClientMetadata) -> Redir
 
 def _collect_links(client: ClientMetadata) -> tuple[tuple[str, str], ...]:
     labelled = (("Website", client.client_uri), ("Terms", client.tos_uri), ("Privacy", client.policy_uri))
-    return tuple((f"{label} ({urlsplit(url).hostname})", url) for label, url in labelled if url)
+    return tuple((label, url) for label, url in labelled if url)

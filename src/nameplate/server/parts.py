@@ -88,7 +88,12 @@ def _build_documents(settings: Settings, policy: AuthorizationPolicy, clock: Clo
         deadline_seconds=settings.fetch.deadline_seconds,
         max_document_bytes=settings.cimd.max_document_bytes,
     )
-    return CachedDocuments(GuardedFetcher(options), clock=clock, require_client_name=settings.cimd.require_client_name)
+    return CachedDocuments(
+        GuardedFetcher(options),
+        policy=policy.client_id,
+        require_client_name=settings.cimd.require_client_name,
+        clock=clock,
+    )
 
 
 def _build_accounts(settings: Settings) -> LocalAccounts:

@@ -145,7 +145,7 @@ def refuse_on_page(
         status = error.status
         if error.retry_after_seconds is not None:
             headers["Retry-After"] = str(error.retry_after_seconds)
-    return build_page(render_error(view, stylesheet=stylesheet), status=status, headers=headers)
+    return build_page(render_error(view, stylesheet=stylesheet), status=status, form_action="'none'", headers=headers)
 
 
 def already_answered() -> AuthorizationPageError:

@@ -1,0 +1,137 @@
+"""Redeeming a code: whom it is bound to, and how long."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nameplate.errors import TokenError
+from nameplate.protocol.code_grant import (
+    CODE_SECONDS,
+    REPLAY_REVOKES_AFTER_SECONDS,
+    CodeRequest,
+    build_code_refusal,
+    check_code,
+    parse_code_request,
+)
+from nameplate.protocol.grant import AuthorizationCode, Grant
+from nameplate.protocol.parameters import Parameters
+from nameplate.protocol.pkce import build_code_challenge
+
+NOW = 1_800_000_000
+CLIENT_ID = "https://app.example.com/client.json"
+REDIRECT_URI = "http://127.0.0.1:51763/cb"
+VERIFIER = "v" * 43
+GRANT = Grant(
+    id="npg_1",
+    client_id=CLIENT_ID,
+    subject="sub-1",
+    resource="https://mcp.example.com/mcp",
+    scope=("notes:read",),
+    client_metadata="{}",
+    created_at=NOW,
+    expires_at=NOW + 86400,
+)
+CODE = AuthorizationCode(
+    code_hash=b"h" * 32,
+    grant_id=GRANT.id,
+    client_id=CLIENT_ID,
+    redirect_uri=REDIRECT_URI,
+    code_challenge=build_code_challenge(VERIFIER),
+    issues_refresh_token=True,
+    issued_at=NOW,
+    expires_at=NOW + CODE_SECONDS,
+)
+REQUEST = CodeRequest(code="npc_1", client_id=CLIENT_ID, code_verifier=VERIFIER, redirect_uri=REDIRECT_URI)
+
+
+def test_the_figures_are_those_that_the_architecture_decided() -> None:
+    assert (CODE_SECONDS, REPLAY_REVOKES_AFTER_SECONDS) == (60, 10)
+
+
+def test_a_request_is_read() -> None:
+    values = {"code": "npc_1", "code_verifier": VERIFIER, "redirect_uri": REDIRECT_URI}
+    assert parse_code_request(Parameters(values), CLIENT_ID) == REQUEST
+    del values["redirect_uri"]
+    assert parse_code_request(Parameters(values), CLIENT_ID) == replace(REQUEST, redirect_uri=None)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, "token.code_missing"),
+        ({"code_verifier": VERIFIER}, "token.code_missing"),
+        ({"code": "", "code_verifier": VERIFIER}, "token.code_missing"),
+        ({"code": "npc_1"}, "token.verifier_missing"),
+        ({"code": "npc_1", "code_verifier": ""}, "token.verifier_missing"),
+    ],
+)
+def test_code_and_verifier_are_both_required(values: dict[str, str], reason: str) -> None:
+    with pytest.raises(TokenError) as refused:
+        parse_code_request(Parameters(values), CLIENT_ID)
+    assert (refused.value.code, refused.value.reason) == ("invalid_request", reason)
+
+
+def test_neither_code_nor_verifier_are_printed_with_the_request() -> None:
+    assert "npc_1" not in repr(REQUEST)
+    assert VERIFIER not in repr(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("request_changes", "now"),
+    [({}, NOW), ({"redirect_uri": None}, NOW), ({}, NOW + CODE_SECONDS - 1)],
+)
+def test_the_client_redeems_its_code_within_a_minute(request_changes: dict[str, str | None], now: int) -> None:
+    check_code(replace(REQUEST, **request_changes), CODE, GRANT, now)
+
+
+def test_a_spent_code_goes_on_to_the_store_however_old_it_is() -> None:
+    check_code(REQUEST, replace(CODE, spent_at=NOW + 1), GRANT, NOW + 3600)
+
+
+@pytest.mark.parametrize(
+    ("request_changes", "code_changes", "grant_changes", "seconds", "reason"),
+    [
+        ({"client_id": "https://app.example.com/other.json"}, {}, {}, 0, "code.other_client"),
+        ({"client_id": CLIENT_ID.upper()}, {}, {}, 0, "code.other_client"),
+        ({"client_id": "https://app.example.com:443/client.json"}, {}, {}, 0, "code.other_client"),
+        ({"redirect_uri": "http://127.0.0.1:1/cb"}, {}, {}, 0, "code.other_redirect_uri"),
+        ({"redirect_uri": ""}, {}, {}, 0, "code.other_redirect_uri"),
+        ({"code_verifier": "w" * 43}, {}, {}, 0, "code.wrong_verifier"),
+        ({"code_verifier": VERIFIER[:-1]}, {}, {}, 0, "code.wrong_verifier"),
+        ({"code_verifier": CODE.code_challenge}, {}, {}, 0, "code.wrong_verifier"),
+        ({"code_verifier": "ü" * 43}, {}, {}, 0, "code.wrong_verifier"),
+        ({"code_verifier": "w" * 43}, {"spent_at": NOW}, {}, 20, "code.wrong_verifier"),
+        ({}, {}, {}, CODE_SECONDS, "code.expired"),
+        ({}, {}, {}, 86399, "code.expired"),
+        ({}, {}, {"revoked_at": NOW}, 1, "code.grant_revoked"),
+        ({}, {}, {"expires_at": NOW + 30}, 30, "code.grant_expired"),
+        ({}, {"spent_at": NOW}, {"revoked_at": NOW}, 20, "code.grant_revoked"),
+    ],
+)
+def test_whoever_else_comes_or_comes_too_late_gets_the_same_words(
+    request_changes: dict[str, str],
+    code_changes: dict[str, int],
+    grant_changes: dict[str, int],
+    seconds: int,
+    reason: str,
+) -> None:
+    code, grant = replace(CODE, **code_changes), replace(GRANT, **grant_changes)
+    with pytest.raises(TokenError) as refused:
+        check_code(replace(REQUEST, **request_changes), code, grant, NOW + seconds)
+    assert refused.value.reason == reason
+    same = build_code_refusal("code.unknown")
+    assert (refused.value.code, refused.value.description) == (same.code, same.description)
+    assert (refused.value.code, refused.value.status) == ("invalid_grant", 400)
+
+
+@given(st.text(st.characters()), st.text(st.characters()), st.none() | st.text(st.characters()))
+def test_nothing_but_the_client_with_its_verifier_passes(
+    client_id: str, verifier: str, redirect_uri: str | None
+) -> None:
+    request = CodeRequest(code="x", client_id=client_id, code_verifier=verifier, redirect_uri=redirect_uri)
+    with pytest.raises(TokenError):
+        check_code(request, CODE, GRANT, NOW)
+    with pytest.raises(TokenError):
+        check_code(replace(request, client_id=CLIENT_ID, redirect_uri=None), CODE, GRANT, NOW)

@@ -1,0 +1,92 @@
+"""The authorization server's metadata: what clients read in it, and where they look for it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nameplate.protocol.server_metadata import (
+    build_endpoints,
+    build_metadata_paths,
+    build_server_metadata,
+    get_issuer_path,
+)
+
+ISSUER = "https://auth.example.com"
+
+paths = st.lists(st.from_regex(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,6}", fullmatch=True), max_size=3).map(
+    lambda segments: "".join(f"/{segment}" for segment in segments)
+)
+
+
+def build(issuer: str = ISSUER, **changes: object) -> dict[str, object]:
+    arguments: dict[str, object] = {
+        "scopes": ("notes:read", "notes:write", "notes:read"),
+        "documents_enabled": True,
+        "auth_methods": ("none",),
+        **changes,
+    }
+    return build_server_metadata(issuer, **arguments)  # type: ignore[arg-type]  # each argument has its own type
+
+
+def test_the_whole_document_is_as_clients_need_it() -> None:
+    assert build() == {
+        "issuer": ISSUER,
+        "authorization_endpoint": f"{ISSUER}/authorize",
+        "token_endpoint": f"{ISSUER}/token",
+        "jwks_uri": f"{ISSUER}/jwks",
+        "scopes_supported": ["notes:read", "notes:write", "offline_access"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "client_id_metadata_document_supported": True,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }
+
+
+def test_the_flag_is_absent_where_documents_are_switched_off() -> None:
+    assert "client_id_metadata_document_supported" not in build(documents_enabled=False)
+
+
+def test_no_member_is_an_empty_array() -> None:
+    assert [] not in build(scopes=()).values()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "expected"),
+    [
+        (
+            ISSUER,
+            ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"),
+        ),
+        (
+            f"{ISSUER}/tenant/a",
+            (
+                "/.well-known/oauth-authorization-server/tenant/a",
+                "/.well-known/openid-configuration/tenant/a",
+                "/tenant/a/.well-known/oauth-authorization-server",
+                "/tenant/a/.well-known/openid-configuration",
+            ),
+        ),
+    ],
+)
+def test_the_document_lies_wherever_clients_look(issuer: str, expected: tuple[str, ...]) -> None:
+    assert build_metadata_paths(issuer) == expected
+
+
+@given(paths, st.sampled_from(["", ":8443"]))
+def test_every_url_begins_with_the_issuer_byte_for_byte(path: str, port: str) -> None:
+    issuer = f"{ISSUER}{port}{path}"
+    assert get_issuer_path(issuer) == path
+    metadata = json.loads(json.dumps(build(issuer)))
+    assert metadata["issuer"] == issuer
+    endpoints = build_endpoints(issuer)
+    urls = {endpoints.authorization, endpoints.token, endpoints.jwks}
+    assert urls == {metadata["authorization_endpoint"], metadata["token_endpoint"], metadata["jwks_uri"]}
+    assert all(url.startswith(f"{issuer}/") and "//" not in url.removeprefix("https://") for url in urls)
+    assert len(set(build_metadata_paths(issuer))) == (4 if path else 2)
