@@ -17,13 +17,14 @@ define step
 @printf '\n== %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '   %s s\n' "$$(($$(date +%s) - start))"
 endef
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint format docs lock clean
 
 help:
 	@echo 'make demo     sign a client in and call a protected tool      DEMO_FLAGS="--browser --keep"'
 	@echo 'make test     every check and every test                      PYTEST_FLAGS="-k consent"'
 	@echo 'make lint     the checks that run no test'
 	@echo 'make format   put the code in its form'
+	@echo 'make docs     write the parts of docs/ that are made from the source'
 	@echo 'make lock     resolve the dependencies anew                    LOCK_FLAGS=--upgrade'
 	@echo 'make clean    remove what the others made'
 	@echo 'Each makes .venv from python3 first; another Python: make demo PYTHON=python3.12'
@@ -44,6 +45,9 @@ lint: $(VENV)/.test-installed
 format: $(VENV)/.test-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.test-installed
+	@$(BIN)/python tests/checks/generated_docs.py
 
 lock: $(VENV)/.lock-installed
 	$(COMPILE) pyproject.toml --all-extras --group build --group dev --output-file requirements/test.txt

@@ -174,7 +174,7 @@ def build_settings(
                 {"host": host.name, "network": "127.0.0.0/8", "ports": [host.port], "address": "127.0.0.1"}
             ],
             "trusted_ca_file": host.ca_file,
-            "deadline_seconds": 2,
+            "deadline_seconds": 1,
         },
     }
     return Settings.model_validate({**parts, **changes})

@@ -262,7 +262,7 @@ class Unreachable(FetchError):
 
 
 class Busy(FetchError):
-    """A budget or the circuit breaker refuses to try just now. ``retry_after_seconds`` says when it would."""
+    """A budget refuses to try just now. ``retry_after_seconds`` says when it would."""
 
     reason = "fetch.busy"
 

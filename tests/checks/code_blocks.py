@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,9 +134,11 @@ def _find_free_ports() -> dict[str, str]:
 
 
 def _check_that_programs_are_run(blocks: list[Block]) -> None:
-    consoles = "".join(block.text for block in blocks if block.language == "console")
+    running = "".join(block.text for block in blocks if block.language in ("console", "python"))
     for block in blocks:
-        if block.language == "python" and block.title and block.title not in consoles:
+        module = block.title.removesuffix(".py")
+        uses = (block.title, f"{module}:", f"from {module} import")  # python a.py, uvicorn a:app, or by another one
+        if block.language == "python" and block.title and not any(use in running for use in uses):
             raise BlockFailed(block.line, f"no console block runs {block.title}")
 
 
@@ -165,7 +167,8 @@ def _check_toml(block: Block, folder: Path) -> None:
         if block.title == "nameplate.toml":
             from nameplate.server.settings import load_settings
 
-            load_settings(folder / block.title)
+            with chdir(folder):  # paths in it are relative to where it is used
+                load_settings(Path(block.title))
     except (tomllib.TOMLDecodeError, ConfigurationError) as error:
         raise BlockFailed(block.line, str(error)) from error
 
@@ -220,6 +223,7 @@ def _build_environment(folder: Path) -> dict[str, str]:
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder),
+        "CHECKOUT": str(ROOT),
         "LC_ALL": "C.UTF-8",
         "COLUMNS": "120",
         "NO_COLOR": "1",

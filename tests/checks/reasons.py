@@ -1,4 +1,4 @@
-"""Finds the reason slugs that the source can give (``document.client_id_mismatch``), so that docs/errors.md has them all.
+"""Finds the reason slugs that the source can give (``document.client_id_mismatch``): docs/errors.md has them all.
 
 A slug is written in one of three ways: whole; as the last part of a fault, to which the caller adds what it was
 reading; or as the first argument of a function that refuses.

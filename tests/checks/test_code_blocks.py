@@ -9,6 +9,9 @@ from code_blocks import BlockFailed, parse_blocks, run_page
 GOOD_PAGES = {
     "python": "```python\nassert 1 + 1 == 2\n```",
     "a program that a console block runs": '```python title="a.py"\nprint(1)\n```\n```console\n$ python a.py\n1\n```',
+    "a program that something else runs": (
+        '```python title="a.py"\napp = 1\n```\n```console\n$ python -c "import a" # as uvicorn a:app does\n```'
+    ),
     "a program that stays": (
         '```python title="a.py"\nimport time\nprint("ready", flush=True)\ntime.sleep(99)\n```\n'
         "```console\n$ python a.py &\nready\n$ echo on\non\n```"

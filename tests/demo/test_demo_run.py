@@ -5,11 +5,12 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from demo_process import COMMAND, build_environment, run_to_end
+from demo_process import COMMAND, Line, build_environment, run_to_end
 
 from nameplate.demo.steps import STORY
 
@@ -17,18 +18,36 @@ from nameplate.demo.steps import STORY
 BEARER_VALUE = re.compile(r"\bnp[a-z]_[A-Za-z0-9_-]{16,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-def test_every_step_is_reported_in_order_as_one_json_object_and_nothing_else_is_printed(tmp_path: Path) -> None:
-    status, lines, messages = asyncio.run(run_to_end(tmp_path))
-    assert [line["step"] for line in lines] == [step.name for step in STORY]
-    assert all(set(line) == {"step", "title", "ok", "milliseconds", "details"} for line in lines)
-    assert all(line["ok"] is True and line["milliseconds"] >= 0 for line in lines)
-    assert messages == ""
-    assert status == 0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A demo that has ended. ``directory`` is where its temporary files lay."""
+
+    status: int
+    lines: list[Line]
+    messages: str
+    directory: Path
 
 
-def test_what_is_reported_hangs_together(tmp_path: Path) -> None:
-    _status, lines, _messages = asyncio.run(run_to_end(tmp_path))
-    seen = {line["step"]: line["details"] for line in lines}
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One run for all tests that only look at what came out. Settings for the user's own server must not reach it."""
+    directory = tmp_path_factory.mktemp("demo")
+    status, lines, messages = asyncio.run(
+        run_to_end(directory, NAMEPLATE_ISSUER="https://auth.example.com", NAMEPLATE_CIMD__ENABLED="false")
+    )
+    return Run(status=status, lines=lines, messages=messages, directory=directory)
+
+
+def test_every_step_is_reported_in_order_as_one_json_object_and_nothing_else_is_printed(run: Run) -> None:
+    assert [line["step"] for line in run.lines] == [step.name for step in STORY]
+    assert all(set(line) == {"step", "title", "ok", "milliseconds", "details"} for line in run.lines)
+    assert all(line["ok"] is True and line["milliseconds"] >= 0 for line in run.lines)
+    assert run.messages == ""
+    assert run.status == 0
+
+
+def test_what_is_reported_hangs_together(run: Run) -> None:
+    seen = {line["step"]: line["details"] for line in run.lines}
     start, claims = seen["start"], seen["token"]["token_claims"]
     assert seen["document"]["request"] == f"GET {start['client_document']}"
     assert seen["server_metadata"]["client_id_metadata_document_supported"] is True
@@ -44,13 +63,22 @@ def test_what_is_reported_hangs_together(tmp_path: Path) -> None:
     assert len(seen["proof"]["verified_calls"]) == 3
 
 
-def test_nothing_is_left_behind_no_file_no_port_and_no_bearer_value_in_the_output(tmp_path: Path) -> None:
-    _status, lines, _messages = asyncio.run(run_to_end(tmp_path))
-    assert list(tmp_path.iterdir()) == []
-    start = lines[0]["details"]
+def test_what_the_consent_page_said_is_reported(run: Run) -> None:
+    seen = {line["step"]: line["details"] for line in run.lines}
+    host = urlsplit(seen["start"]["client_document"]).netloc
+    assert host in seen["consent"]["who_asks"]
+    assert "Demo notebook" in seen["consent"]["who_asks"]
+    assert "Demo notes" in seen["consent"]["question"]
+    assert seen["consent"]["permissions"] == ["Read your notes notes:read"]
+    assert seen["step_up_consent"]["permissions"] == ["Read your notes notes:read", "Write new notes notes:write"]
+
+
+def test_nothing_is_left_behind_no_file_no_port_and_no_bearer_value_in_the_output(run: Run) -> None:
+    assert list(run.directory.iterdir()) == []
+    start = run.lines[0]["details"]
     for url in (start["client_document"], start["authorization_server"], start["mcp_server"]):
         socket.create_server(("127.0.0.1", urlsplit(url).port or 0)).close()
-    assert BEARER_VALUE.findall(str(lines)) == []
+    assert BEARER_VALUE.findall(str(run.lines)) == []
 
 
 def test_people_read_a_story_without_control_characters_where_the_output_is_no_terminal(tmp_path: Path) -> None:
@@ -65,14 +93,6 @@ def test_people_read_a_story_without_control_characters_where_the_output_is_no_t
     assert "\x1b" not in text
     assert "It works" in text
     assert BEARER_VALUE.findall(text) == []
-
-
-def test_settings_for_the_users_own_server_do_not_reach_the_demo(tmp_path: Path) -> None:
-    status, lines, _messages = asyncio.run(
-        run_to_end(tmp_path, NAMEPLATE_ISSUER="https://auth.example.com", NAMEPLATE_CIMD__ENABLED="false")
-    )
-    assert status == 0, lines[-1]
-    assert lines[0]["details"]["authorization_server"].startswith("http://127.0.0.1:")
 
 
 @pytest.mark.parametrize("module", ["mcp", "trustme"])

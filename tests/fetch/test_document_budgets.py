@@ -22,6 +22,7 @@ from conftest import (
     serve_documents,
 )
 from nameplate.errors import (
+    AddressRefused,
     BadStatus,
     Busy,
     ClientMetadataError,
@@ -129,7 +130,7 @@ async def test_slow_dns_of_two_hundred_names_delays_no_other_client(
     await asyncio.sleep(0)
     documents.keep_document(build_url(server.port).text)
     await documents.load_document(build_url(server.port))
-    assert sum(not load.done() for load in slow) == 48  # three quarters of all slots; the others were refused at once
+    assert sum(not load.done() for load in slow) == 96  # three quarters of all slots; the others were refused at once
     released.set()
     await asyncio.gather(*slow, return_exceptions=True)
 
@@ -147,6 +148,18 @@ async def test_a_dead_host_is_left_alone_after_some_failures(
     clock.now += 10
     await documents.load_document(build_url(server.port, "/good.json"))
     await documents.load_document(build_url(server.port, "/good2.json"))
+
+
+async def test_a_refused_address_neither_counts_nor_clears_what_was_counted(
+    server: HostileServer, make_documents: MakeDocuments, names: Names
+) -> None:
+    documents = make_documents(breaker_failures=2)
+    server.script = say_nothing_and_close
+    names.answers[CLIENT_HOST] = [["127.0.0.1"], ["10.0.0.1"], ["10.0.0.1"], ["127.0.0.1"]]
+    for number, error in enumerate([Unreachable, AddressRefused, AddressRefused, Unreachable, Unreachable]):
+        with pytest.raises(error):
+            await documents.load_document(build_url(server.port, f"/{number}.json"))
+    assert len(server.requests) == 2
 
 
 async def test_what_a_host_says_never_trips_the_breaker(server: HostileServer, make_documents: MakeDocuments) -> None:

@@ -52,6 +52,17 @@ def test_every_asymmetric_algorithm_is_verified(key: Any, alg: str) -> None:
     assert verify(sign_with(key, header, b"other", alg=alg).replace("b3RoZXI", "b3RoZXA"), keys) == Refused("signature")
 
 
+@pytest.mark.parametrize(
+    ("key", "alg"), [(EC_KEY, "ES256"), (RSA_KEY, "RS256"), (RSA_KEY, "PS256"), (ED25519_KEY, "EdDSA")]
+)
+def test_a_signature_of_any_length_is_just_wrong(key: Any, alg: str) -> None:
+    keys = KeySet.from_jwks({"keys": [publish(key, kid="one")]})
+    for length in (1, 32, 63, 64, 65, 128, 255, 256, 257, 4096):
+        for byte in (b"\x00", b"\x01", b"\xff"):
+            token = build_token({**HEADER, "alg": alg}, CLAIMS, byte * length)
+            assert verify(token, keys) == Refused("signature")
+
+
 # JA-01
 
 

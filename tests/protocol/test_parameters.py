@@ -87,12 +87,11 @@ def test_only_resource_may_be_repeated_and_equal_ones_count_once() -> None:
 def test_any_bytes_are_parameters_or_a_parameter_error(raw: bytes) -> None:
     try:
         parameters = parse_parameters(raw)
-    except ParameterError as refused:
-        assert refused.reason.startswith("parameters.")
-    else:
-        for name in NAMES:
-            value = parameters.get(name)
-            assert value is None or value.encode()
+    except ParameterError:
+        return
+    for name in NAMES:
+        value = parameters.get(name)
+        assert value is None or value.encode()
 
 
 @given(st.dictionaries(st.sampled_from(NAMES) | st.text(min_size=1, max_size=8), st.text(max_size=30), max_size=8))

@@ -83,6 +83,7 @@ def test_no_other_character_may_stand_in_a_verifier(character: str) -> None:
 )
 def test_what_is_no_digest_is_no_challenge(text: str) -> None:
     assert not is_code_challenge(text)
+    assert not is_proof(VERIFIER, text)
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -1,6 +1,7 @@
 """Refreshing: whom a token is bound to, how long, and for what scope."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -111,13 +112,13 @@ def test_the_scope_never_grows(requested: tuple[str, ...]) -> None:
     ],
 )
 def test_whoever_else_comes_or_comes_too_late_gets_the_same_words(
-    request_changes: dict[str, object],
-    token_changes: dict[str, int],
-    grant_changes: dict[str, int],
+    request_changes: dict[str, Any],
+    token_changes: dict[str, Any],
+    grant_changes: dict[str, Any],
     seconds: int,
     reason: str,
 ) -> None:
-    request = replace(REQUEST, **request_changes)  # type: ignore[arg-type]  # the table gives each member its own type
+    request = replace(REQUEST, **request_changes)
     with pytest.raises(TokenError) as refused:
         check_refresh(request, replace(TOKEN, **token_changes), replace(GRANT, **grant_changes), NOW + seconds)
     assert refused.value.reason == reason
@@ -137,7 +138,7 @@ tokens = st.sampled_from([*GRANTED, "offline_access", "admin", "\ud800"])
 def test_no_scope_comes_from_nowhere(requested: tuple[str, ...] | None, granted: tuple[str, ...]) -> None:
     try:
         scope = check_refresh(replace(REQUEST, scope=requested or None), TOKEN, replace(GRANT, scope=granted), NOW)
-    except TokenError as refused:
-        assert refused.code == "invalid_scope"
+    except TokenError:
+        assert set(requested or ()) - {"offline_access"} - set(granted)
     else:
         assert set(scope) <= set(granted)

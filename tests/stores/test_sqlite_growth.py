@@ -22,7 +22,7 @@ from nameplate.stores import (
 )
 from nameplate.stores.sqlite_file import connect_writer, make_durable
 from nameplate.stores.sqlite_schema import migrate
-from nameplate.stores.sqlite_sweep import SWEEPS
+from nameplate.stores.sqlite_sweep import SWEEPS, Swept
 from nameplate.testing.store_samples import (
     BROWSER,
     NOW,
@@ -181,6 +181,15 @@ def test_fifty_times_the_rows_cost_no_operation_more_work(steps: tuple[dict[str,
     few, many = steps
     assert few.keys() == many.keys()
     assert {name: (few[name], many[name]) for name in few if many[name] > few[name] * 1.1 + 5} == {}
+
+
+def test_an_ended_grant_that_is_still_referred_to_is_put_off_and_not_looked_at_each_time(tmp_path: Path) -> None:
+    with open_filled(tmp_path / "store.sqlite", FEW) as connection:
+        for number in range(FEW):
+            sqlite_grants.revoke_grant(connection, grant_id=sample_grant(f"filling {number}").id, reason="", now=NOW)
+        sweep_grants = SWEEPS[-1]
+        assert sweep_grants(connection, now=NOW, limit=100) == Swept(examined=FEW, deleted=0)
+        assert sweep_grants(connection, now=NOW, limit=100) == Swept(examined=0, deleted=0)
 
 
 def test_the_count_of_steps_would_see_a_scan(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The ``nameplate`` command."""
 
 import sys
+from collections.abc import Sequence
 
 from cyclopts import App
 from rich.console import Console
@@ -43,12 +44,13 @@ def demo(*, browser: bool = False, keep: bool = False, json: bool = False) -> in
     return run_demo(browser=browser, keep=keep, json=json)
 
 
-def main() -> None:
-    """Run the command line; a configuration that cannot work ends it with status 2, a store that cannot be opened with
-    1.
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, by default with the process's arguments.
+
+    A configuration that cannot work ends it with status 2, a store that cannot be opened with 1.
     """
     try:
-        app()
+        app(arguments)
     except ConfigurationError as error:
         _print_error((error.setting, "bold"), f": {error.problem}")
         sys.exit(2)

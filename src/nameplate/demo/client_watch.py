@@ -97,7 +97,7 @@ class ClientWatch:
     ) -> Mapping[str, Detail]:
         details: dict[str, Detail] = {"request": _name_request(response), "grant_type": form.get("grant_type", "")}
         if "code_verifier" in form:
-            details["proof"] = "code_verifier"
+            details["proved_by"] = "code_verifier"
         details |= _pick(answer, ("token_type", "expires_in", "scope"))
         refresh_token = Secret(str(answer.get("refresh_token", "")))
         details["refresh_token_issued"] = refresh_token != Secret("")

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
-from nameplate.demo.callback import CallbackListener
 from nameplate.demo.pages import read_page
 from nameplate.demo.steps import Detail
 from nameplate.demo.story import DemoFailed, Story
@@ -14,13 +13,15 @@ from nameplate.demo.world import DOCUMENT_PATH, DemoWorld
 __all__ = ["PersonWatch"]
 
 
+_TO_SHOW_OF_DOCUMENT = ("client_name", "redirect_uris", "token_endpoint_auth_method")
+
+
 class PersonWatch:
     """Listens to the traffic of the authorization server. A refusal of the client's own request ends the waiting."""
 
-    def __init__(self, world: DemoWorld, story: Story, callback: CallbackListener) -> None:
+    def __init__(self, world: DemoWorld, story: Story) -> None:
         self._world = world
         self._story = story
-        self._callback = callback
         self._question = ""
         world.traffic.on_exchange = self._see
 
@@ -46,7 +47,7 @@ class PersonWatch:
         if exchange.status == 200 and DOCUMENT_PATH in self._world.host.requests:
             self._story.tell("document", self._describe_document(exchange))
         elif exchange.status != 200:
-            self._callback.give_up(_build_failure(exchange))
+            self._world.callback.give_up(_build_failure(exchange))
 
     def _see_sign_in(self) -> None:
         if self._story.expects("sign_in"):
@@ -68,9 +69,7 @@ class PersonWatch:
             "request": f"GET {self._world.client_id}",
             "declared_by": f"[[fetch.private_hosts]] {host.name}, 127.0.0.0/8, port {host.port}",
             "size_bytes": len(body),
-            "client_name": document["client_name"],
-            "redirect_uris": document["redirect_uris"],
-            "token_endpoint_auth_method": document["token_endpoint_auth_method"],
+            **{name: document[name] for name in _TO_SHOW_OF_DOCUMENT if name in document},
             "page_answered_in_milliseconds": exchange.milliseconds,
         }
 

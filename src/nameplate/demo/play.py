@@ -14,7 +14,6 @@ import httpx2
 from mcp.client.auth import OAuthFlowError
 from mcp.shared.exceptions import MCPError
 
-from nameplate.demo.callback import run_callback_listener
 from nameplate.demo.logs import KeptLog, keep_log
 from nameplate.demo.people import BrowserPerson, HeadlessPerson, Person
 from nameplate.demo.person_watch import PersonWatch
@@ -75,11 +74,11 @@ async def play_demo(options: DemoOptions, reporter: Reporter, *, began_at: float
 
 async def _play(options: DemoOptions, story: Story, reporter: Reporter, log: KeptLog) -> None:
     with TemporaryDirectory(prefix="nameplate-demo-") as directory:
-        async with open_world(Path(directory), options.world) as world, run_callback_listener() as callback:
+        async with open_world(Path(directory), options.world) as world:
             story.tell("start", _describe_world(world))
             async with _meet_person(world, options, reporter) as person:
-                PersonWatch(world, story, callback)
-                player = Player(world, story, callback, person, patience_seconds=options.patience_seconds)
+                PersonWatch(world, story)
+                player = Player(world, story, person, patience_seconds=options.patience_seconds)
                 used_tokens = await player.play()
             story.tell("proof", await prove_tokens(world, used_tokens))
             reporter.narrate(_sum_up(world, story))

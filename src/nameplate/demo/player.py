@@ -12,7 +12,6 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull,
 from mcp_types import CallToolResult
 from pydantic import AnyUrl
 
-from nameplate.demo.callback import CallbackListener
 from nameplate.demo.client_watch import ClientWatch
 from nameplate.demo.people import Person
 from nameplate.demo.steps import Detail, StepName
@@ -49,13 +48,11 @@ class _MemoryStorage:
 class Player:
     """The client, and the person whom it sends to the authorization server."""
 
-    def __init__(
-        self, world: DemoWorld, story: Story, callback: CallbackListener, person: Person, *, patience_seconds: float
-    ) -> None:
+    def __init__(self, world: DemoWorld, story: Story, person: Person, *, patience_seconds: float) -> None:
         """``patience_seconds`` is how long the person may take for one answer."""
         self._world = world
         self._story = story
-        self._callback = callback
+        self._callback = world.callback
         self._person = person
         self._patience_seconds = patience_seconds
         self._watch = ClientWatch(world, story)

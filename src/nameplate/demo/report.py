@@ -19,8 +19,8 @@ _FAILURE_LABELS = {"problem": "what happened", "remedy": "what to do", "log": "l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something for the person beside the steps: a headline, a text, and labelled values. ``link`` is an
-    address to open, shown so that it can be copied whole. ``waits_for`` is what the demo then waits for, or empty.
+    """Something for the person beside the steps: a headline, a text, and labelled values. ``link`` is an address to
+    open, shown so that it can be copied whole. ``waits_for`` is what the demo then waits for, or empty.
     """
 
     title: str

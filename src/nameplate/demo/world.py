@@ -12,7 +12,9 @@ from string import Template
 
 from starlette.types import ASGIApp
 
+from nameplate.demo.callback import CallbackListener, run_callback_listener
 from nameplate.demo.mcp_server import SCOPES, SERVER_NAME, build_notes_app, build_unprotected_notes_app
+from nameplate.demo.server_group import ServerGroup
 from nameplate.demo.traffic import Traffic, WatchedApp
 from nameplate.resource import Keys
 from nameplate.server.app import AuthorizationServer
@@ -94,7 +96,9 @@ class WorldOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoWorld:
-    """The running servers. ``traffic`` is what the authorization server is asked."""
+    """The running servers. ``callback`` is where the client waits for answers, ``traffic`` is what the authorization
+    server is asked.
+    """
 
     host: DocumentHost
     client_id: str
@@ -102,6 +106,7 @@ class DemoWorld:
     resource: str
     account: Account
     config_file: Path
+    callback: CallbackListener
     traffic: Traffic
 
 
@@ -112,15 +117,16 @@ async def open_world(directory: Path, options: WorldOptions) -> AsyncIterator[De
     Raises ``ConfigurationError``, ``RuntimeError`` (a server does not start) or ``OSError`` (no port).
     """
     async with AsyncExitStack() as stack:
-        host = await stack.enter_async_context(run_document_host(directory))
-        client_id = host.url(DOCUMENT_PATH)
-        if options.document is not None:
-            host.publish(DOCUMENT_PATH, options.document)
         # Both ports are known before either server runs: each has the other's URL in its configuration.
         server_listener, server_port = open_listener()
         stack.callback(server_listener.close)
         mcp_listener, mcp_port = open_listener()
         stack.callback(mcp_listener.close)
+        servers = await stack.enter_async_context(ServerGroup())
+        host = await servers.start(run_document_host(directory))
+        client_id = host.url(DOCUMENT_PATH)
+        if options.document is not None:
+            host.publish(DOCUMENT_PATH, options.document)
         world = DemoWorld(
             host=host,
             client_id=client_id,
@@ -128,11 +134,12 @@ async def open_world(directory: Path, options: WorldOptions) -> AsyncIterator[De
             resource=f"http://127.0.0.1:{mcp_port}/mcp",
             account=_invent_account(),
             config_file=directory / "nameplate.toml",
+            callback=await servers.start(run_callback_listener()),
             traffic=Traffic(),
         )
         server = AuthorizationServer(_configure(world, directory))
-        await stack.enter_async_context(serve_app(WatchedApp(server.standalone_app(), world.traffic), server_listener))
-        await stack.enter_async_context(serve_app(_build_mcp_app(world, options), mcp_listener))
+        await servers.start(serve_app(WatchedApp(server.standalone_app(), world.traffic), server_listener))
+        await servers.start(serve_app(_build_mcp_app(world, options), mcp_listener))
         yield world
 
 

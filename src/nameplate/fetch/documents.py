@@ -11,7 +11,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from nameplate.errors import AddressRefused, BadStatus, Busy, ClientMetadataError, FetchError, TimedOut, Unreachable
+from nameplate.errors import (
+    AddressRefused,
+    BadStatus,
+    Busy,
+    ClientMetadataError,
+    FetchError,
+    TimedOut,
+    TlsFailed,
+    Unreachable,
+)
 from nameplate.fetch.budgets import CircuitBreaker, FetchBudget, Slots
 from nameplate.fetch.copies import Copy, DocumentCache, build_copy, forget_validators, renew_copy
 from nameplate.fetch.flights import Flight, Flights
@@ -67,8 +76,8 @@ class CachedDocuments:
         and ``BadStatus`` 404 or 410 are raised only once they are confirmed, and end the grant; anything else leaves
         it.
 
-        Raises ``FetchError``, outwardly all alike (``fetch.unreachable``, equally late) except for ``Busy``
-        (``fetch.busy``), or ``ClientMetadataError``.
+        Raises ``FetchError`` or ``ClientMetadataError``. All that fails before an HTTP answer came (refused address,
+        no connection, TLS, deadline) takes equally long, so that nobody can scan ports with it.
         """
         copy = self._cache.find(client_id.text)
         if copy is not None and self._clock() < copy.document.fresh_until:
@@ -181,8 +190,11 @@ class CachedDocuments:
 
 
 def _is_drawn_out(outcome: Copy | Failure) -> bool:
-    """Whether an outsider must not tell this outcome from others of its kind by the time it took."""
-    return isinstance(outcome, FetchError) and not isinstance(outcome, Busy)
+    """Whether an outsider must not tell this outcome from others of its kind by the time it took.
+
+    What came before any HTTP answer: the rest an outsider can see by asking the host (docs/decisions/0002).
+    """
+    return isinstance(outcome, (AddressRefused, TimedOut, TlsFailed, Unreachable))
 
 
 def _use_last_good(client_id: ClientIdUrl, copy: Copy, failure: Failure) -> ClientDocument:

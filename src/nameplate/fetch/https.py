@@ -89,10 +89,11 @@ class GuardedFetcher:
         self._is_idle.set()
         self._is_closed = False
         if options.proxy_address is not None:
-            self._backend: Dialler | ProxyDialler = ProxyDialler(options)
+            backend: Dialler | ProxyDialler = ProxyDialler(options)
+            _log.warning("an egress proxy is used: it, and not this server, decides which addresses are reached")
         else:
-            self._backend = Dialler(options, resolver or build_system_resolver(options.private_hosts))
-        self._pool = _build_pool(options, self._backend)
+            backend = Dialler(options, resolver or build_system_resolver(options.private_hosts))
+        self._pool = _build_pool(options, backend)
 
     @property
     def options(self) -> FetchOptions:
@@ -127,9 +128,12 @@ class GuardedFetcher:
         """End the fetches that still run, with ``Unreachable``, and close every connection."""
         self._is_closed = True
         for deadline in self._deadlines:
-            deadline.reschedule(0.0)
-        await self._is_idle.wait()  # a few turns of the loop: nothing that ends a fetch waits for a peer
-        await self._pool.aclose()
+            if not deadline.expired():  # else it is about to end anyway
+                deadline.reschedule(0.0)
+        try:
+            await self._is_idle.wait()  # a few turns of the loop: nothing that ends a fetch waits for a peer
+        finally:
+            await self._pool.aclose()
 
     async def _fetch_in_time(self, question: _Question) -> FetchedResponse:
         if self._is_closed:

@@ -35,7 +35,7 @@ class FetchOptions:
     deadline_seconds: float = 5.0
     max_document_bytes: int = DOCUMENT_BYTES
     max_header_bytes: int = 16 * 1024
-    max_connections: int = 64
+    max_connections: int = 128
     keepalive_seconds: float = 15.0
     stagger_seconds: float = 0.25
     egress_proxy: str | None = None
@@ -83,12 +83,12 @@ class DocumentOptions:
     other_bytes: int = 8 * 1024 * 1024
     last_good_seconds: int = 24 * 3600
     confirm_seconds: int = 3600
-    host_burst: int = 60
-    host_per_second: float = 5.0
-    total_burst: int = 400
+    host_burst: int = 500
+    host_per_second: float = 20.0
+    total_burst: int = 1000
     total_per_second: float = 100.0
-    site_at_once: int = 16
-    total_at_once: int = 64
+    site_at_once: int = 32
+    total_at_once: int = 128
     reserved_share: float = 0.25
     breaker_failures: int = 5
     breaker_seconds: float = 10.0

@@ -40,8 +40,8 @@ class SystemResolver:
         self,
         *,
         lookup: Lookup = look_up_addresses,
-        lookups_at_once: int = 64,
-        site_lookups_at_once: int = 16,
+        lookups_at_once: int = 128,
+        site_lookups_at_once: int = 32,
         failure_seconds: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -179,8 +179,6 @@ class TlsStream(httpcore2.AsyncNetworkStream):
         self._requests += 1
         self._meter = AnswerMeter(self._limits.header_bytes)
         self._is_settled = False
-        if self._requests > 1 and (self._incoming.pending or self._tls.pending()):
-            raise StaleConnection("an answer came before the request")
 
     async def _receive(self, max_bytes: int) -> bytes:
         while True:

@@ -78,7 +78,7 @@ class KeySet:
         if not isinstance(token_type, str) or token_type not in typ:
             return Refused("type")
         key = self._choose_key(compact.header.get("kid"))
-        if isinstance(key, UnknownKey | Refused):
+        if not isinstance(key, VerificationKey):
             return key
         return _verify_signature(compact, key, algorithm)
 

@@ -66,7 +66,7 @@ class SigningKey:
     def sign(self, claims: Mapping[str, object], *, typ: str) -> str:
         """The claims as a signed JWT in compact form, its header ``typ``, ``alg`` and ``kid``.
 
-        Signs with cryptography itself: joserfc's serializer takes twice the time (docs/performance.md).
+        Signs with cryptography itself: joserfc's serializer takes twice the time.
         """
         header = self._headers.get(typ) or self._remember_header(typ)
         signing_input = header + encode_base64url(_to_json(dict(claims)).encode())

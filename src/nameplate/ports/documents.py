@@ -33,6 +33,10 @@ class ClientDocuments(Protocol):
         """
         ...
 
+    def keep_document(self, client_id: str) -> None:
+        """Somebody approved this client: documents that strangers ask for no longer push its copy out."""
+        ...
+
     async def aclose(self) -> None:
         """Close connections and stop threads."""
         ...

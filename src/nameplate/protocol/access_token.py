@@ -119,7 +119,7 @@ def check_access_token_claims(
 def _read_instant(claims: Mapping[str, object], name: str) -> float:
     """A NumericDate (RFC 7519 §2): a number, neither a truth value nor beyond all calendars."""
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LATEST_INSTANT:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _LATEST_INSTANT:
         _refuse("token.claim_invalid", f"The access token's {name} is missing or no instant.")
     return value
 

@@ -116,7 +116,7 @@ class RemoteKeys:
             _log.warning("keys of %s could not be fetched, old ones kept: %s", self._issuer, error)
 
     def _take(self, jwks: dict[str, object]) -> None:
-        keys = self._keys if False else KeySet.from_jwks(jwks)
+        keys = self._keys if self._keys is not None and jwks == self._jwks else KeySet.from_jwks(jwks)
         if keys is not self._keys:
             for problem in keys.problems:
                 _log.warning("a key of %s is not used: %s", self._issuer, problem)

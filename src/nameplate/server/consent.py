@@ -114,6 +114,7 @@ async def _approve(pending: PendingAuthorization, session: Session, context: Ser
     )
     match verdict:
         case Approved():
+            context.documents.keep_document(pending.client_id)
             url = build_success_redirect(pending.redirect_uri, code=code, state=pending.state, issuer=context.issuer)
             return build_redirect_response(url)
         case AlreadyAnswered():

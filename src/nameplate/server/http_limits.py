@@ -96,10 +96,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not self._is_receiving:
             self._wait_for_peer()
 
-    def send_400_response(self, msg: str) -> None:
-        if not self.transport.is_closing():
-            super().send_400_response(msg)
-
     def _check(self, is_within_limits: bool) -> None:
         if not is_within_limits:
             self._refuse()

@@ -249,6 +249,8 @@ def _is_setting(path: Sequence[str]) -> bool:
 
 
 def _build_error(error: ValidationError) -> ConfigurationError:
-    first = error.errors(include_url=False, include_input=False)[0]
+    errors = error.errors(include_url=False, include_input=False)
+    # A misspelt name explains why another one is missing.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     setting = ".".join(str(part) for part in first["loc"]) or "configuration"
     return ConfigurationError(setting, _PROBLEMS.get(first["type"], f"{first['msg']}."))

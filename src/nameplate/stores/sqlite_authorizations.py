@@ -102,8 +102,7 @@ def approve_authorization(
     if is_challenge_spent(connection, client_id=code.client_id, code_challenge=code.code_challenge):
         return ChallengeSpent()
     _mark_answered(connection, id_hash, now)
-    insert_grant(connection, grant)
-    insert_code(connection, code)
+    insert_code(connection, code, grant_row=insert_grant(connection, grant))
     record_grant_event(connection, "authorization.approved", grant, now)
     return Approved(pending)
 

@@ -18,19 +18,19 @@ _KEPT_SECONDS = 24 * 60 * 60
 
 _INSERT = """
 INSERT INTO codes (
-    code_hash, grant_row, client_id, redirect_uri, code_challenge, issues_refresh_token, issued_at, expires_at,
+    grant_row, code_hash, client_id, redirect_uri, code_challenge, issues_refresh_token, issued_at, expires_at,
     spent_at, kept_until
-) VALUES (?, (SELECT id FROM grants WHERE grant_id = ?), ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
-def insert_code(connection: sqlite3.Connection, code: AuthorizationCode) -> None:
-    """Store a new code of a grant that is stored already."""
+def insert_code(connection: sqlite3.Connection, code: AuthorizationCode, *, grant_row: int) -> None:
+    """Store the code of the grant in ``grant_row``."""
     connection.execute(
         _INSERT,
         (
+            grant_row,
             code.code_hash,
-            code.grant_id,
             code.client_id,
             code.redirect_uri,
             code.code_challenge,
@@ -72,10 +72,10 @@ def load_code(connection: sqlite3.Connection, *, code_hash: bytes) -> tuple[Auth
 
 # Only what the verdict needs: this is the busiest write.
 _SELECT_TO_REDEEM = f"""
-SELECT {GRANT_COLUMNS}, c.id, c.expires_at, c.spent_at
+SELECT {GRANT_COLUMNS}, c.expires_at, c.spent_at
 FROM codes c JOIN grants g ON g.id = c.grant_row WHERE c.code_hash = ?
 """  # noqa: S608  (constants only)
-_SPEND = "UPDATE codes SET spent_at = ? WHERE id = ?"
+_SPEND = "UPDATE codes SET spent_at = ? WHERE grant_row = ?"
 
 
 def redeem_code(
@@ -90,16 +90,16 @@ def redeem_code(
     row = connection.execute(_SELECT_TO_REDEEM, (code_hash,)).fetchone()
     if row is None:
         return Unknown()
-    grant, code_row, expires_at, spent_at = build_grant(row), row[11], row[12], row[13]
+    grant, grant_row, expires_at, spent_at = build_grant(row), row[0], row[11], row[12]
     if not is_live(grant, now):
         return Unknown()
     if spent_at is not None:
         return _replay(connection, grant, now=now, revokes=now - spent_at > replay_revokes_after_seconds)
     if expires_at <= now:
         return Unknown()
-    connection.execute(_SPEND, (now, code_row))
+    connection.execute(_SPEND, (now, grant_row))
     if refresh_token is not None:
-        insert_refresh_token(connection, refresh_token, grant_row=row[0])
+        insert_refresh_token(connection, refresh_token, grant_row=grant_row, number=0)
     record_grant_event(connection, "code.redeemed", grant, now)
     return Redeemed(grant)
 
@@ -115,7 +115,7 @@ def _replay(connection: sqlite3.Connection, grant: Grant, *, now: int, revokes: 
 def burn_code(connection: sqlite3.Connection, *, code_hash: bytes, now: int) -> None:
     """See ``GrantStore.burn_code``."""
     row = connection.execute(_SELECT_TO_REDEEM, (code_hash,)).fetchone()
-    if row is None or row[13] is not None:
+    if row is None or row[12] is not None:
         return
-    connection.execute(_SPEND, (now, row[11]))
+    connection.execute(_SPEND, (now, row[0]))
     record_grant_event(connection, "code.burned", build_grant(row), now)

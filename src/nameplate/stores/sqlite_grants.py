@@ -36,13 +36,13 @@ def split_scope(text: str) -> tuple[str, ...]:
 _INSERT = """
 INSERT INTO grants (
     grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, revoked_at, claims, sweep_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 
 
-def insert_grant(connection: sqlite3.Connection, grant: Grant) -> None:
-    """Store a new grant."""
-    connection.execute(
+def insert_grant(connection: sqlite3.Connection, grant: Grant) -> int:
+    """Store a new grant; the number of its row."""
+    row = connection.execute(
         _INSERT,
         (
             grant.id,
@@ -57,7 +57,8 @@ def insert_grant(connection: sqlite3.Connection, grant: Grant) -> None:
             grant.claims,
             grant.expires_at,
         ),
-    )
+    ).fetchone()
+    return int(row[0])
 
 
 # In the order that build_grant reads them, from the table under the name g.

@@ -14,17 +14,19 @@ from nameplate.stores.sqlite_grants import GRANT_COLUMNS, build_grant, end_grant
 
 __all__ = ["Rotation", "insert_refresh_token", "load_refresh_token", "rotate_refresh_token"]
 
-_INSERT = "INSERT INTO refresh_tokens (token_hash, grant_row, issued_at, expires_at, rotated_at) VALUES (?, ?, ?, ?, ?)"
+_INSERT = """
+INSERT INTO refresh_tokens (grant_row, number, token_hash, issued_at, expires_at, rotated_at) VALUES (?, ?, ?, ?, ?, ?)
+"""
 
 
-def insert_refresh_token(connection: sqlite3.Connection, token: RefreshToken, *, grant_row: int) -> None:
-    """Store a new refresh token of the grant in ``grant_row``."""
-    values = (token.token_hash, grant_row, token.issued_at, token.expires_at, token.rotated_at)
+def insert_refresh_token(connection: sqlite3.Connection, token: RefreshToken, *, grant_row: int, number: int) -> None:
+    """Store a new refresh token as the one with this number (from zero) of the grant in ``grant_row``."""
+    values = (grant_row, number, token.token_hash, token.issued_at, token.expires_at, token.rotated_at)
     connection.execute(_INSERT, values)
 
 
 _SELECT = f"""
-SELECT {GRANT_COLUMNS}, t.id, t.issued_at, t.expires_at, t.rotated_at
+SELECT {GRANT_COLUMNS}, t.number, t.issued_at, t.expires_at, t.rotated_at
 FROM refresh_tokens t JOIN grants g ON g.id = t.grant_row WHERE t.token_hash = ?
 """  # noqa: S608  (constants only)
 
@@ -55,9 +57,9 @@ class Rotation:
     repeat_limit: int
 
 
-_ROTATE = "UPDATE refresh_tokens SET rotated_at = ? WHERE id = ?"
-_INSERT_ANSWER = """
-INSERT INTO refresh_answers (token_row, successor_row, sealed_answer, kept_until) VALUES (?, last_insert_rowid(), ?, ?)
+_ROTATE = "UPDATE refresh_tokens SET rotated_at = ? WHERE grant_row = ? AND number = ?"
+_RECORD_ANSWER = """
+REPLACE INTO refresh_answers (grant_row, number, sealed_answer, repeats, kept_until) VALUES (?, ?, ?, 0, ?)
 """
 
 
@@ -66,38 +68,37 @@ def rotate_refresh_token(connection: sqlite3.Connection, rotation: Rotation) -> 
     row = connection.execute(_SELECT, (rotation.token_hash,)).fetchone()
     if row is None:
         return Unknown()
-    now, token_row = rotation.now, row[11]
+    now, grant_row, number = rotation.now, row[0], row[11]
     token, grant = _build_token(row, rotation.token_hash)
     if token.expires_at <= now or not is_live(grant, now):
         return Unknown()
     if token.rotated_at is not None:
-        return _repeat_or_end(connection, rotation, token_row, token.rotated_at, grant)
-    connection.execute(_ROTATE, (now, token_row))
-    insert_refresh_token(connection, rotation.successor, grant_row=row[0])
-    connection.execute(_INSERT_ANSWER, (token_row, rotation.sealed_answer, now + rotation.repeat_seconds + 1))
+        return _repeat_or_end(connection, rotation, row, token.rotated_at)
+    connection.execute(_ROTATE, (now, grant_row, number))
+    insert_refresh_token(connection, rotation.successor, grant_row=grant_row, number=number + 1)
+    kept_until = now + rotation.repeat_seconds + 1
+    connection.execute(_RECORD_ANSWER, (grant_row, number, rotation.sealed_answer, kept_until))
     record_grant_event(connection, "refresh_token.rotated", grant, now)
     return Rotated(grant)
 
 
-# The successor is unused as long as it was not rotated itself.
-_SELECT_ANSWER = """
-SELECT a.sealed_answer FROM refresh_answers a JOIN refresh_tokens s ON s.id = a.successor_row
-WHERE a.token_row = ? AND a.repeats < ? AND s.rotated_at IS NULL
-"""
-_COUNT_REPEAT = "UPDATE refresh_answers SET repeats = repeats + 1 WHERE token_row = ?"
+# There is no such answer once the successor was rotated: its own answer took the place.
+_SELECT_ANSWER = "SELECT sealed_answer FROM refresh_answers WHERE grant_row = ? AND number = ? AND repeats < ?"
+_COUNT_REPEAT = "UPDATE refresh_answers SET repeats = repeats + 1 WHERE grant_row = ?"
 
 
 def _repeat_or_end(
-    connection: sqlite3.Connection, rotation: Rotation, token_row: int, rotated_at: int, grant: Grant
+    connection: sqlite3.Connection, rotation: Rotation, row: tuple[Any, ...], rotated_at: int
 ) -> Repeated | Reused:
     """The second use of a token: a client that refreshed from two places at once, or a thief. RFC 9700 §4.14.2."""
+    grant, grant_row, number = build_grant(row), row[0], row[11]
     answer = None
     if rotation.now - rotated_at <= rotation.repeat_seconds:
-        answer = connection.execute(_SELECT_ANSWER, (token_row, rotation.repeat_limit)).fetchone()
+        answer = connection.execute(_SELECT_ANSWER, (grant_row, number, rotation.repeat_limit)).fetchone()
     if answer is None:
         record_grant_event(connection, "refresh_token.reused", grant, rotation.now)
         end_grant(connection, grant, reason="refresh_token.reused", now=rotation.now)
         return Reused(grant.id)
-    connection.execute(_COUNT_REPEAT, (token_row,))
+    connection.execute(_COUNT_REPEAT, (grant_row,))
     record_grant_event(connection, "refresh_token.repeated", grant, rotation.now)
     return Repeated(answer[0], rotated_at)

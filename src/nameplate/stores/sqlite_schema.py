@@ -64,11 +64,11 @@ _GRANTS = (
         sweep_at INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX grants_sweep_at ON grants (sweep_at)",
-    # kept_until is later than expires_at: a spent code must be recognised when it comes again.
+    # A grant has one code, so they share their row number. kept_until is later than expires_at: a spent code must be
+    # recognised when it comes again.
     """CREATE TABLE codes (
-        id INTEGER PRIMARY KEY,
+        grant_row INTEGER PRIMARY KEY NOT NULL REFERENCES grants (id),
         code_hash BLOB NOT NULL UNIQUE,
-        grant_row INTEGER NOT NULL REFERENCES grants (id),
         client_id TEXT NOT NULL,
         redirect_uri TEXT NOT NULL,
         code_challenge TEXT NOT NULL,
@@ -80,24 +80,23 @@ _GRANTS = (
         UNIQUE (client_id, code_challenge)
     ) STRICT""",
     "CREATE INDEX codes_kept_until ON codes (kept_until)",
-    "CREATE INDEX codes_grant ON codes (grant_row, kept_until)",
+    # The tokens of a grant are numbered. Lying side by side, a token and its successor change one page, not two.
     """CREATE TABLE refresh_tokens (
-        id INTEGER PRIMARY KEY,
-        token_hash BLOB NOT NULL UNIQUE,
         grant_row INTEGER NOT NULL REFERENCES grants (id),
+        number INTEGER NOT NULL,
+        token_hash BLOB NOT NULL UNIQUE,
         issued_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        rotated_at INTEGER
-    ) STRICT""",
+        rotated_at INTEGER,
+        PRIMARY KEY (grant_row, number)
+    ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX refresh_tokens_expires_at ON refresh_tokens (expires_at)",
-    "CREATE INDEX refresh_tokens_grant ON refresh_tokens (grant_row, expires_at)",
-    # An answer is some ten times as long as its token and is needed for minutes only: apart, its pages are soon
-    # used again.
+    # Only the answer to a grant's last rotation can be asked for again: number is that of the token that was rotated.
     """CREATE TABLE refresh_answers (
-        token_row INTEGER PRIMARY KEY REFERENCES refresh_tokens (id) ON DELETE CASCADE,
-        successor_row INTEGER NOT NULL,
+        grant_row INTEGER PRIMARY KEY NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
         sealed_answer BLOB NOT NULL,
-        repeats INTEGER NOT NULL DEFAULT 0,
+        repeats INTEGER NOT NULL,
         kept_until INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX refresh_answers_kept_until ON refresh_answers (kept_until)",

@@ -20,18 +20,22 @@ class Swept:
     deleted: int
 
 
-def _sweep_table(connection: sqlite3.Connection, *, table: str, ends: str, now: int, limit: int) -> Swept:
-    """Delete rows of ``table`` in the order of its column ``ends``."""
-    ended = f"SELECT rowid FROM {table} WHERE {ends} <= ? ORDER BY {ends} LIMIT ?"  # noqa: S608  (constants only)
-    deleted = connection.execute(f"DELETE FROM {table} WHERE rowid IN ({ended})", (now, limit)).rowcount  # noqa: S608
+def _delete_ended(table: str, key: str, ends: str) -> str:
+    """The statement that deletes rows of ``table``, by their primary ``key``, in the order of the column ``ends``."""
+    ended = f"SELECT {key} FROM {table} WHERE {ends} <= ? ORDER BY {ends} LIMIT ?"  # noqa: S608  (constants only)
+    return f"DELETE FROM {table} WHERE ({key}) IN ({ended})"  # noqa: S608
+
+
+def _sweep_rows(connection: sqlite3.Connection, *, statement: str, now: int, limit: int) -> Swept:
+    deleted = connection.execute(statement, (now, limit)).rowcount
     return Swept(deleted, deleted)
 
 
 _SELECT_GRANTS = """
 SELECT
     max(
-        coalesce((SELECT max(kept_until) FROM codes WHERE grant_row = g.id), 0),
-        coalesce((SELECT max(expires_at) FROM refresh_tokens WHERE grant_row = g.id), 0)
+        coalesce((SELECT kept_until FROM codes WHERE grant_row = g.id), 0),
+        coalesce((SELECT expires_at FROM refresh_tokens WHERE grant_row = g.id ORDER BY number DESC LIMIT 1), 0)
     ),
     g.id
 FROM grants g WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?
@@ -50,11 +54,11 @@ def _sweep_grants(connection: sqlite3.Connection, *, now: int, limit: int) -> Sw
 
 # Grants come last: what refers to them has to go first.
 SWEEPS: tuple[Callable[..., Swept], ...] = (
-    partial(_sweep_table, table="pending_authorizations", ends="expires_at"),
-    partial(_sweep_table, table="refresh_answers", ends="kept_until"),
-    partial(_sweep_table, table="refresh_tokens", ends="expires_at"),
-    partial(_sweep_table, table="codes", ends="kept_until"),
-    partial(_sweep_table, table="sessions", ends="expires_at"),
-    partial(_sweep_table, table="budgets", ends="full_at"),
+    partial(_sweep_rows, statement=_delete_ended("pending_authorizations", "rowid", "expires_at")),
+    partial(_sweep_rows, statement=_delete_ended("refresh_answers", "rowid", "kept_until")),
+    partial(_sweep_rows, statement=_delete_ended("refresh_tokens", "grant_row, number", "expires_at")),
+    partial(_sweep_rows, statement=_delete_ended("codes", "rowid", "kept_until")),
+    partial(_sweep_rows, statement=_delete_ended("sessions", "rowid", "expires_at")),
+    partial(_sweep_rows, statement=_delete_ended("budgets", "rowid", "full_at")),
     _sweep_grants,
 )

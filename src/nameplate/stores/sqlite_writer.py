@@ -64,8 +64,7 @@ class SqliteWriter:
         self._group: list[_Job] = []
         self._closed = False
         self._lock = threading.Lock()  # nothing may enter the queue behind the None that ends it
-        # A daemon, because a program that forgot aclose must still be able to end: what was acknowledged is on the
-        # disk.
+        # A daemon: a program that forgot aclose must still be able to end. What was acknowledged is on the disk.
         self._thread = threading.Thread(target=self._serve, name="nameplate-sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -94,7 +93,8 @@ class SqliteWriter:
             more = True
             while more:
                 more = self._take_group()
-                self._commit_group()
+                if self._group:
+                    self._commit_group()
         finally:
             self._stop()
 

@@ -44,7 +44,7 @@ class AuthorizationContract(StoreFixtures):
 
     async def test_a_pending_authorization_comes_back_as_it_was_recorded(self, store: Store) -> None:
         bare = sample_pending("bare", state=None, scope=(), issues_refresh_token=False)
-        full = sample_pending("full", login_hint="alice@example.com")
+        full = sample_pending("full", login_hint="alice@example.com", signed_in_after=NOW - 300)
         for pending in (bare, full):
             assert await store.record_authorization(pending, limit=10) == Recorded()
             assert await store.load_authorization(pending.id_hash, BROWSER, NOW) == pending
