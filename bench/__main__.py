@@ -84,12 +84,8 @@ class RunningServer:
 def main(
     *,
     rounds: Positive = 7,
-    requests: TABLE_WIDTH = 110
-
-Positive = 500,
-    connections: TABLE_WIDTH = 110
-
-Positive = 8,
+    requests: Positive = 500,
+    connections: Positive = 8,
     only: tuple[str, ...] = (),
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     running: RunningServer | None = None,

@@ -106,7 +106,7 @@ WORKLOADS = (
     Workload(name="authorize, document warm", goal="≤ 2 ×", prepare=_authorize),
     Workload(
         name="authorize, document cold",
-        goal="≤ 1500 µs",
+        goal="≤ 1.7 ×",
         prepare=_authorize_unknown_client,
         find_sides=_find_publishing,
         one_in=20,
@@ -116,13 +116,13 @@ WORKLOADS = (
     Workload(name="refresh", goal="≤ 2 ×", prepare=_refresh),
     Workload(
         name="bearer check, seen before",
-        goal="≤ 15 µs more",
+        goal="≤ 1.45 ×",
         prepare=_show_known_token,
         find_sides=lambda world: world.resources,
     ),
     Workload(
         name="bearer check, first sight",
-        goal="≤ 80 µs more",
+        goal="≤ 3.4 ×",
         prepare=_show_new_tokens,
         find_sides=lambda world: world.resources,
     ),

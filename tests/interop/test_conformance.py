@@ -19,14 +19,14 @@ from nameplate.testing.serving import open_listener
 pytestmark = [pytest.mark.anyio, pytest.mark.interop]
 
 Check = dict[str, Any]
-HERE = Path(__file__).parent / "node"
+OLDER_NODE = Path(__file__).parent / "node" / "older_node.mjs"
 LONGEST_SECONDS = 60
 
 
 def build_command(node_peers: Path, *arguments: str) -> list[str]:
-    """The suite's command line. Its own loader lets it start on Node 20."""
+    """A command line of the suite's."""
     program = node_peers / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    return ["node", "--import", (HERE / "older_node.mjs").as_uri(), str(program), *arguments]
+    return ["node", "--import", OLDER_NODE.as_uri(), str(program), *arguments]
 
 
 async def examine(world: InteropWorld, node_peers: Path, directory: Path) -> list[Check]:
@@ -49,6 +49,11 @@ async def examine(world: InteropWorld, node_peers: Path, directory: Path) -> lis
         if process.returncode is None:
             process.kill()
             await process.wait()
+    return read_checks(directory)
+
+
+def read_checks(directory: Path) -> list[Check]:
+    """What the suite wrote down, scenario by scenario."""
     return [check for file in sorted(directory.rglob("checks.json")) for check in json.loads(file.read_text())]
 
 

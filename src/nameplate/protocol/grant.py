@@ -41,8 +41,8 @@ class PendingAuthorization:
 class Grant:
     """What one person authorised for one client at one resource.
 
-    ``expires_at`` is the absolute end, whatever is refreshed. ``claims`` is the JSON object of what access tokens say of the
-    person beside ``sub`` (``groups``).
+    ``expires_at`` is the absolute end, whatever is refreshed. ``claims`` is the JSON object of what access tokens say
+    of the person beside ``sub`` (``groups``).
     """
 
     id: str
@@ -89,7 +89,8 @@ class RefreshToken:
 class Session:
     """A person signed in at our pages.
 
-    ``username`` and ``display_name`` are shown to that person; ``subject`` is our own stable id; ``claims`` as in a Grant.
+    ``username`` and ``display_name`` are shown to that person; ``subject`` is our own stable id; ``claims`` is as in a
+    Grant.
     """
 
     id_hash: bytes

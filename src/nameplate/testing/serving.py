@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -17,10 +17,25 @@ _LOOK_EVERY_SECONDS = 0.005
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stopping = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         # Several servers share one process: signals are their owner's business.
         yield
+
+    async def main_loop(self) -> None:
+        # uvicorn looks ten times a second whether it should stop: too slow for suites that start hundreds of servers.
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), 1)
+
+    def stop(self) -> None:
+        """Finish what was begun, accept nothing more."""
+        self.should_exit = True
+        self.stopping.set()
 
 
 def open_listener(port: int = 0) -> tuple[socket.socket, int]:
@@ -64,6 +79,6 @@ async def serve_app(
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
         yield
     finally:
-        server.should_exit = True
+        server.stop()
         await running
         listener.close()
