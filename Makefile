@@ -1,6 +1,7 @@
 # `make demo` shows nameplate at work, `make test` proves it. For GNU make 3.81 and later, on Linux and macOS.
 
 PYTHON ?= python3
+BENCH_FLAGS ?=
 DEMO_FLAGS ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
@@ -17,11 +18,12 @@ define step
 @printf '\n== %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '   %s s\n' "$$(($$(date +%s) - start))"
 endef
 
-.PHONY: help demo test lint format docs lock clean
+.PHONY: help demo test bench lint format docs lock clean
 
 help:
 	@echo 'make demo     sign a client in and call a protected tool      DEMO_FLAGS="--browser --keep"'
 	@echo 'make test     every check and every test                      PYTEST_FLAGS="-k consent"'
+	@echo 'make bench    what a request costs, beside a floor            BENCH_FLAGS="--rounds 15"'
 	@echo 'make lint     the checks that run no test'
 	@echo 'make format   put the code in its form'
 	@echo 'make docs     write the parts of docs/ that are made from the source'
@@ -35,6 +37,9 @@ demo: $(VENV)/.demo-installed
 test: lint
 	@printf '\n== pytest\n'
 	@$(PYTEST_PREFIX) $(BIN)/pytest $(PYTEST_FLAGS)
+
+bench: $(VENV)/.demo-installed
+	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
 lint: $(VENV)/.test-installed
 	$(call step,ruff check,$(BIN)/ruff check .)

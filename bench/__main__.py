@@ -32,10 +32,10 @@ app = App(
 )
 
 
-@Parameter(name="*")
+@Parameter(name="*", group="A server that runs already")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server that runs on this machine already: measured in place of one that is started here.
+    """A server that runs on this machine already, to be measured in place of one that is started here.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def main(
     rounds: Positive = 7,
     requests: Positive = 500,
     connections: Positive = 8,
-    only: tuple[str, ...] = (),
+    only: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     running: RunningServer | None = None,
 ) -> None:
@@ -95,19 +95,21 @@ def main(
     Parameters
     ----------
     rounds
-        How often each row is measured on both sides. The first round only warms up.
+        How often each row is measured on both sides. The first round only warms up, unless it is the only one.
     requests
         How many requests a round sends for a row, to each side.
     connections
         How many are on their way at once.
     only
-        Measure this row alone, named as in the table. Can be repeated.
+        Measure this row alone, named as in the table. Can be repeated. Idle memory comes with the start.
     json_file
         Write everything that was measured to this file, too.
     """
     _check_names(only)
     options = RoundOptions(rounds=rounds, requests=requests, connections=connections, only=only)
     measurements = _measure(options, running.build_driven() if running else None)
+    if not measurements:
+        raise BenchFailed("none of these rows can be measured at a server that runs already")
     rows = build_rows(measurements)
     print_tables(rows, Console(width=max(TABLE_WIDTH, Console().width)))
     if json_file is not None:

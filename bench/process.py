@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import re
 import subprocess
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -104,7 +105,14 @@ def read_cpu_seconds(pid: int) -> float:
 
 
 def read_memory_bytes(pid: int) -> int:
-    """The resident memory of a process."""
+    """The memory that a process holds for itself alone.
+
+    On Linux that leaves out mapped files (the interpreter, shared libraries), which the system can share and drop.
+    Elsewhere it is the whole resident memory.
+    """
+    status = Path(f"/proc/{pid}/status")
+    if status.exists() and (found := re.search(r"^RssAnon:\s+(\d+) kB", status.read_text(), re.MULTILINE)):
+        return int(found[1]) * 1024
     return int(_ask_ps("rss", pid)) * 1024
 
 

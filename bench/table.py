@@ -49,7 +49,7 @@ class Row:
 
 def build_rows(measurements: Sequence[Measurement]) -> list[Row]:
     """A row for each name, in order. The first round only warms up, unless it is the only one."""
-    last = max((each.round for each in measurements), default=0)
+    last = max(each.round for each in measurements)
     counted = [each for each in measurements if each.round > 0 or last == 0]
     return [_build_row(name, counted) for name in dict.fromkeys(each.row for each in counted)]
 

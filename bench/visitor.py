@@ -157,6 +157,8 @@ class Visitor:
         """Take the tokens from token responses (RFC 6749 §5.1)."""
         for answer in answers:
             tokens = json.loads(answer.check(200).body)
+            if "refresh_token" not in tokens:
+                raise BenchFailed("the client gets no refresh token: its document must allow the refresh_token grant")
             self.access_tokens.append(tokens["access_token"])
             self.refresh_tokens.append(tokens["refresh_token"])
 

@@ -22,7 +22,9 @@ import pytest
 # settings of the developer's own must not reach the tests.
 TOLD = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("NAMEPLATE_")}
 
-pytest_plugins = ("flow_world",)
+# One conftest.py, so that mypy knows which module that is; fixtures of a subject lie in a module of its name.
+pytest_plugins = ("chromium", "fetch_kit", "flow_world")
+pytest.register_assert_rewrite("nameplate.testing.store_contract")
 
 NODE_PEERS = Path(__file__).parent / "interop" / "node" / "node_modules"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -119,9 +121,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """What ``@pytest.mark.anyio`` runs tests on: the loop that uvicorn and the store are written for."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """What ``@pytest.mark.anyio`` runs tests on."""
+    return "asyncio", {"use_uvloop": False}
 
 
 @pytest.fixture(scope="session")

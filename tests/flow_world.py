@@ -1,4 +1,4 @@
-"""A whole world for the flow tests: a document host with TLS, the authorization server on a socket, a person, a client."""
+"""A world for the flow tests: a document host with TLS, the authorization server on a socket, a person, a client."""
 
 import secrets
 from collections.abc import AsyncIterator, Mapping

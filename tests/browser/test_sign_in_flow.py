@@ -66,7 +66,7 @@ def begin(running: WorldThread, page: Page, port: int, **changes: str | None) ->
 
 
 def sign_in(page: Page, password: str = PASSWORD) -> None:
-    page.get_by_label("Username").fill("alice")
+    page.get_by_label("User name").fill("alice")
     page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
 
@@ -83,7 +83,7 @@ def test_a_person_signs_in_allows_and_is_taken_back_to_the_client(
     page = profile.new_page()
     with run_callback() as (port, seen):
         attempt = begin(running, page, port)
-        expect(page).to_have_title("Sign in · Notes")
+        expect(page).to_have_title("Sign in – Notes")
         page.screenshot(path=SCREENSHOTS / "flow-1-sign-in.png", full_page=True)
         sign_in(page)
         expect(page.get_by_text("Read your notes")).to_be_visible()
@@ -124,7 +124,7 @@ def test_a_wrong_password_is_said_and_the_name_is_kept(running: WorldThread, pro
     begin(running, page, 1)
     sign_in(page, "wrong")
     expect(page.get_by_text("The username or the password is not right.")).to_be_visible()
-    expect(page.get_by_label("Username")).to_have_value("alice")
+    expect(page.get_by_label("User name")).to_have_value("alice")
     page.screenshot(path=SCREENSHOTS / "flow-3-wrong-password.png", full_page=True)
 
 

@@ -33,7 +33,12 @@ def run_sample(folder: Path, *arguments: str, required: str) -> tuple[int, str]:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
         cwd=folder,
-        env={**os.environ, "NAMEPLATE_REQUIRE": required, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={
+            **os.environ,
+            "NAMEPLATE_REQUIRE": required,
+            "PYTHONPATH": str(ROOT / "tests"),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         check=False,

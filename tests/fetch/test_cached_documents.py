@@ -4,9 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from hostile import CLIENT_HOST, Exchange, HostileServer, answer, say_nothing, send
 
-from conftest import (
+from fetch_kit import (
     Clock,
     MakeDocuments,
     Names,
@@ -14,6 +13,7 @@ from conftest import (
     build_url,
     serve_documents,
 )
+from hostile import CLIENT_HOST, Exchange, HostileServer, answer, say_nothing, send
 from nameplate.errors import (
     AddressRefused,
     BadStatus,

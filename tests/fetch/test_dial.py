@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import trustme
-from hostile import CLIENT_HOST, HostileServer, SilentListener, answer, build_server_context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import MakeFetcher, Names, build_private_host, build_url
+from fetch_kit import MakeFetcher, Names, build_private_host, build_url
+from hostile import CLIENT_HOST, HostileServer, SilentListener, answer, build_server_context
 from nameplate.errors import AddressRefused, FetchError, TimedOut, Unreachable
 from nameplate.fetch import FetchOptions, GuardedFetcher
 from nameplate.fetch.dial import Dialler, connect_first, interleave_families

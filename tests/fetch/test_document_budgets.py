@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import CLIENT_HOST, Exchange, HostileServer, SilentListener, answer
 
-from conftest import (
+from fetch_kit import (
     Clock,
     MakeDocuments,
     MakeFetcher,
@@ -21,6 +20,7 @@ from conftest import (
     build_url,
     serve_documents,
 )
+from hostile import CLIENT_HOST, Exchange, HostileServer, SilentListener, answer
 from nameplate.errors import (
     AddressRefused,
     BadStatus,

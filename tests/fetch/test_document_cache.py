@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import build_document
+from fetch_kit import build_document
 from nameplate.errors import BadStatus
 from nameplate.fetch import DocumentOptions, FetchedResponse
 from nameplate.fetch.copies import Copy, DocumentCache, build_copy, renew_copy

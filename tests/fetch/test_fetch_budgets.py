@@ -122,4 +122,4 @@ def test_options_that_cannot_work_are_refused() -> None:
         {"breaker_seconds": float("nan")},
     ):
         with pytest.raises(ConfigurationError, match=rf"documents\.{next(iter(options))}"):
-            DocumentOptions(**options)  # type: ignore[arg-type]
+            DocumentOptions(**options)

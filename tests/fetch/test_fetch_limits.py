@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+
+from fetch_kit import MakeFetcher, build_url
 from hostile import (
     Exchange,
     HostileServer,
@@ -14,8 +16,6 @@ from hostile import (
     say_nothing,
     send,
 )
-
-from conftest import MakeFetcher, build_url
 from nameplate.errors import Busy, FetchError, TooLarge, Unreachable
 from nameplate.fetch import GuardedFetcher
 

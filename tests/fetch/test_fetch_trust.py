@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import trustme
-from hostile import CLIENT_HOST, HostileServer, SilentListener, answer, build_server_context
 
-from conftest import MakeFetcher, Names, build_private_host, build_url
+from fetch_kit import MakeFetcher, Names, build_private_host, build_url
+from hostile import CLIENT_HOST, HostileServer, SilentListener, answer, build_server_context
 from nameplate.errors import ConfigurationError, FetchError, TlsFailed, Unreachable
 from nameplate.fetch import FetchOptions, GuardedFetcher
 
@@ -251,5 +251,5 @@ def test_the_options_refuse_what_cannot_work() -> None:
         {"egress_proxy": "proxy"},
     ):
         with pytest.raises(ConfigurationError, match=rf"fetch\.{next(iter(options))}"):
-            FetchOptions(**options)  # type: ignore[arg-type]
+            FetchOptions(**options)
     assert build_private_host(CLIENT_HOST, 443).ports == (443,)

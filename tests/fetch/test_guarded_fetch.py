@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fetch_kit import Names, build_private_host, build_url
 from hostile import (
     CLIENT_HOST,
     HostileServer,
@@ -14,10 +18,6 @@ from hostile import (
     build_server_context,
     send,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from conftest import Names, build_private_host, build_url
 from nameplate.errors import BadMediaType, BadStatus, FetchError, RedirectRefused, Unreachable
 from nameplate.fetch import FetchedResponse, FetchOptions, GuardedFetcher
 

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from hostile import Exchange, HostileServer, Script, answer, build_answer, send
 
-from conftest import MakeFetcher, build_url
+from fetch_kit import MakeFetcher, build_url
+from hostile import Exchange, HostileServer, Script, answer, build_answer, send
 from nameplate.errors import FetchError, Unreachable
 from nameplate.fetch import GuardedFetcher
 

@@ -42,7 +42,7 @@ def servers() -> Iterator[NameServers]:
 
 async def test_all_who_ask_for_one_name_share_one_question(servers: NameServers) -> None:
     resolver = SystemResolver(lookup=servers)
-    waiting = [asyncio.create_task(resolver("slow.example")) for _ in range(50)]  # type: ignore[arg-type]
+    waiting = [asyncio.create_task(resolver("slow.example")) for _ in range(50)]
     await asyncio.sleep(0)
     waiting[0].cancel()  # whoever gives up does not end it for the others
     servers.released.set()
@@ -54,7 +54,7 @@ async def test_all_who_ask_for_one_name_share_one_question(servers: NameServers)
 
 async def test_slow_names_delay_no_other_name(servers: NameServers) -> None:
     resolver = SystemResolver(lookup=servers, lookups_at_once=8, site_lookups_at_once=3)
-    slow = [asyncio.create_task(resolver(f"s{n}.slow.example")) for n in range(200)]  # type: ignore[arg-type]
+    slow = [asyncio.create_task(resolver(f"s{n}.slow.example")) for n in range(200)]
     await asyncio.sleep(0)
     async with asyncio.timeout(1):
         assert await resolver("quick.example") == ("93.184.215.14",)
@@ -66,7 +66,7 @@ async def test_slow_names_delay_no_other_name(servers: NameServers) -> None:
 
 async def test_questions_are_bounded_over_all_sites(servers: NameServers) -> None:
     resolver = SystemResolver(lookup=servers, lookups_at_once=5)
-    slow = [asyncio.create_task(resolver(f"www.s{n}.example")) for n in range(20)]  # type: ignore[arg-type]
+    slow = [asyncio.create_task(resolver(f"www.s{n}.example")) for n in range(20)]
     await asyncio.sleep(0)
     with pytest.raises(Busy):
         await resolver("quick.example")

@@ -76,7 +76,7 @@ async def test_signing_out_asks_who_it_is_and_keeps_the_request(world: World) ->
         consent = await user.sign_in(await user.open(world.authorize_url(world.attempt())))
         sign_out = next(form for form in consent.forms if form.action.endswith("/sign-out"))
         page = await user.submit(consent, sign_out)
-        assert page.form_with("password")
+        assert page.asks_for("password")
         assert (await user.answer(await user.sign_in(page))).left_to
 
 
@@ -94,7 +94,7 @@ async def test_a_session_expires(world: World) -> None:
         await user.authorize(world.authorize_url(world.attempt()))
         world.clock.advance(12 * 3600 + 1)
         page = await user.open(world.authorize_url(world.attempt()))
-        assert page.form_with("password")
+        assert page.asks_for("password")
 
 
 async def test_a_wrong_password_shows_the_page_again_and_says_so(world: World) -> None:
@@ -121,7 +121,7 @@ async def test_guessing_is_throttled_and_other_accounts_are_not(world: World) ->
 
 async def test_a_new_session_id_is_made_at_every_sign_in(world: World) -> None:
     async with httpx2.AsyncClient(trust_env=False) as browser:
-        seen = set()
+        seen: set[str] = set()
         for _ in range(2):
             page = await browser.get(world.authorize_url(world.attempt(prompt="login")))
             request_id = page.text.split('name="request" value="')[1].split('"')[0]

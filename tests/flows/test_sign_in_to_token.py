@@ -106,8 +106,8 @@ async def test_a_signed_in_person_is_only_asked_for_consent(world: World) -> Non
     async with world.user() as user:
         await user.authorize(world.authorize_url(world.attempt()))
         page = await user.open(world.authorize_url(world.attempt()))
-        assert page.form_with("answer")
-        assert not any("password" in form.fields for form in page.forms)
+        assert page.asks_for("answer")
+        assert not page.asks_for("password")
 
 
 async def test_prompt_login_asks_for_the_password_again(world: World) -> None:
@@ -115,9 +115,9 @@ async def test_prompt_login_asks_for_the_password_again(world: World) -> None:
         await user.authorize(world.authorize_url(world.attempt()))
         world.clock.advance(5)
         page = await user.open(world.authorize_url(world.attempt(prompt="login")))
-        assert page.form_with("password")
+        assert page.asks_for("password")
         page = await user.sign_in(page)
-        assert page.form_with("answer")
+        assert page.asks_for("answer")
 
 
 async def test_claude_asks_for_offline_access_with_a_leading_space(world: World) -> None:

@@ -95,7 +95,26 @@ async def test_a_double_submit_of_consent_gives_one_code_and_a_friendly_page(wor
     assert len(codes) == 1
     assert {page.status for page in friendly} == {409}
     assert all("answered this already" in page.title for page in friendly)
-    assert "code" in read_answer(codes[0].left_to or "")
+    # The browser follows the last answer only, so each page leads on with the one code that there is.
+    assert {link for page in friendly for link in page.links if "code=" in link} == {codes[0].left_to}
+
+
+async def test_the_friendly_page_leads_nowhere_once_the_code_was_redeemed(world: World) -> None:
+    attempt = world.attempt()
+    async with world.user() as user:
+        consent = await user.sign_in(await user.open(world.authorize_url(attempt)))
+        answer = read_answer((await user.answer(consent)).left_to or "")
+        assert (await world.redeem(attempt, answer["code"])).status_code == 200
+        page = await user.answer(consent)
+        assert page.status == 409
+        assert not any("code=" in link for link in page.links)
+
+
+async def test_the_friendly_page_of_a_denial_leads_nowhere(world: World) -> None:
+    async with world.user() as user:
+        consent = await user.sign_in(await user.open(world.authorize_url(world.attempt())))
+        await user.answer(consent, "deny")
+        assert not any("code=" in link for link in (await user.answer(consent)).links)
 
 
 async def test_a_denied_request_cannot_be_allowed_afterwards(world: World) -> None:

@@ -145,14 +145,17 @@ async def test_a_token_that_expired_on_the_servers_clock_alone_leads_to_the_pers
 
 
 async def test_a_restart_between_code_and_token_and_before_the_refresh_goes_unnoticed(tmp_path: Path) -> None:
+    """K31: nor is the client's document needed any more."""
     async with run_interop_world(tmp_path) as world, connect(Person(world=world, restarts_server=True)) as peer:
         await peer.call("list_notes")
         assert world.asked == (1, 1)
         world.expire_access_tokens()
         peer.notice_expiry()
+        world.host.documents.clear()
         await world.restart()
         await peer.call("list_notes")
         assert world.asked == (1, 2)
+        assert world.host.requests == ["/oauth/client.json"]
 
 
 async def test_a_stored_token_serves_the_next_client_without_the_person(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Redeeming a code: whom it is bound to, and how long."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from nameplate.protocol.code_grant import (
     CodeRequest,
     build_code_refusal,
     check_code,
+    derive_code,
     parse_code_request,
 )
 from nameplate.protocol.grant import AuthorizationCode, Grant
@@ -49,6 +51,19 @@ REQUEST = CodeRequest(code="npc_1", client_id=CLIENT_ID, code_verifier=VERIFIER,
 
 def test_the_figures_are_those_that_the_architecture_decided() -> None:
     assert (CODE_SECONDS, REPLAY_REVOKES_AFTER_SECONDS) == (60, 10)
+
+
+@given(
+    st.text(max_size=40), st.binary(min_size=32, max_size=32), st.text(max_size=40), st.binary(min_size=32, max_size=32)
+)
+def test_a_code_is_the_same_for_one_request_in_one_browser_and_for_no_other(
+    request_id: str, browser_hash: bytes, other_id: str, other_browser_hash: bytes
+) -> None:
+    code = derive_code(request_id, browser_hash)
+    assert code == derive_code(request_id, browser_hash)
+    assert re.fullmatch(r"npc_[A-Za-z0-9_-]{43}", code)
+    assert (derive_code(other_id, browser_hash) == code) is (other_id == request_id)
+    assert (derive_code(request_id, other_browser_hash) == code) is (other_browser_hash == browser_hash)
 
 
 def test_a_request_is_read() -> None:

@@ -29,19 +29,19 @@ async def open_and_close(path: Path | str) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("store.sqlite", "/work/store.sqlite"),
-        ("var/store.sqlite", "/work/var/store.sqlite"),
+        ("store.sqlite", "/folder/store.sqlite"),
+        ("var/store.sqlite", "/folder/var/store.sqlite"),
         ("/var/store.sqlite", "/var/store.sqlite"),
-        ("sqlite:///store.sqlite", "/work/store.sqlite"),
-        ("sqlite:///var/store.sqlite", "/work/var/store.sqlite"),
+        ("sqlite:///store.sqlite", "/folder/store.sqlite"),
+        ("sqlite:///var/store.sqlite", "/folder/var/store.sqlite"),
         ("sqlite:////var/store.sqlite", "/var/store.sqlite"),
         ("sqlite:////var/a%20b #c.sqlite", "/var/a%20b #c.sqlite"),
-        ("what?.sqlite", "/work/what?.sqlite"),
+        ("what?.sqlite", "/folder/what?.sqlite"),
     ],
 )
 def test_a_path_or_url_names_a_file(given: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parse_database_path(given) == Path(expected.replace("/work", str(tmp_path), 1))
+    assert parse_database_path(given) == Path(expected.replace("/folder", str(tmp_path), 1))
 
 
 @pytest.mark.parametrize(

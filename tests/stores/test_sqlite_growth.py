@@ -6,6 +6,7 @@ Work is counted in instructions of SQLite's virtual machine, triggers and foreig
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,8 @@ def rotate(connection: sqlite3.Connection, name: str) -> Rotated | Repeated:
     return verdict
 
 
-def start_session(connection: sqlite3.Connection, name: str) -> object:
-    return sqlite_people.record_session(connection, session=sample_session(name), replaces=None)
+def start_session(connection: sqlite3.Connection, name: str) -> None:
+    sqlite_people.record_session(connection, session=sample_session(name), replaces=None)
 
 
 def record_subject(connection: sqlite3.Connection, name: str) -> object:
@@ -154,20 +155,14 @@ def count_steps(connection: sqlite3.Connection, operation: Callable[[], object])
 def measure(path: Path, count: int) -> dict[str, int]:
     """The steps of each operation in a store that holds ``count`` of everything."""
     with open_filled(path, count) as connection:
-        steps = {
-            store.__name__: count_steps(connection, lambda store=store: store(connection, "new")) for store in STORED
-        }
+        steps = {store.__name__: count_steps(connection, partial(store, connection, "new")) for store in STORED}
         for name, operation in OPERATIONS.items():
-            steps[name] = count_steps(connection, lambda operation=operation: operation(connection, "filling 7"))
-            steps[f"{name}, unknown"] = count_steps(
-                connection, lambda operation=operation: operation(connection, "unknown")
-            )
+            steps[name] = count_steps(connection, partial(operation, connection, "filling 7"))
+            steps[f"{name}, unknown"] = count_steps(connection, partial(operation, connection, "unknown"))
         for number, sweep in enumerate(SWEEPS):
-            steps[f"idle sweep {number}"] = count_steps(
-                connection, lambda sweep=sweep: sweep(connection, now=0, limit=9)
-            )
+            steps[f"idle sweep {number}"] = count_steps(connection, partial(sweep, connection, now=0, limit=9))
         for number, sweep in enumerate(SWEEPS):
-            steps[f"sweep {number}"] = count_steps(connection, lambda sweep=sweep: sweep(connection, now=LATE, limit=9))
+            steps[f"sweep {number}"] = count_steps(connection, partial(sweep, connection, now=LATE, limit=9))
         return steps
 
 

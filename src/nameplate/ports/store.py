@@ -68,6 +68,8 @@ class Denied:
 class AlreadyAnswered:
     """An earlier call consumed the pending authorization (double submit, reload, second tab)."""
 
+    pending: PendingAuthorization
+
 
 @dataclass(frozen=True, slots=True)
 class ChallengeSpent:

@@ -1,5 +1,7 @@
 """Redeeming an authorization code (RFC 6749 §4.1.3, OAuth 2.1 §4.1.3, RFC 7636 §4.6; decisions 11 and 12)."""
 
+import hmac
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 
 from nameplate.errors import TokenError
@@ -13,14 +15,27 @@ __all__ = [
     "CodeRequest",
     "build_code_refusal",
     "check_code",
+    "derive_code",
     "parse_code_request",
 ]
 
 CODE_SECONDS = 60
 """How long a code lives."""
 
+_CODE_PREFIX = "npc_"
+
 REPLAY_REVOKES_AFTER_SECONDS = 10
 """A second redemption sooner than this is a client's retry; later it is somebody else (RFC 6749 §10.5)."""
+
+
+def derive_code(request_id: str, browser_hash: bytes) -> str:
+    """The code that a browser gets for its answer to one request.
+
+    It follows from the request's id, of which the store keeps a digest only, and from which browser it is. So the
+    answer can be shown again to the browser that gave it, and to nobody else, without the code being kept.
+    """
+    digest = hmac.digest(browser_hash, b"nameplate authorization code v1\0" + request_id.encode(), "sha256")
+    return _CODE_PREFIX + urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,9 @@ from nameplate.protocol.parameters import Parameters, parse_parameters
 from nameplate.protocol.redirect_uri import RedirectTarget
 from nameplate.secret import hash_bearer_value
 from nameplate.server.browser import BrowserCookies, new_bearer_value
-from nameplate.server.consent import ask_person
 from nameplate.server.context import ServerContext
 from nameplate.server.pages.views import ReturnLink
+from nameplate.server.questions import ask_person
 from nameplate.server.refusals import challenge_spent, refuse_on_page, too_many_pending
 
 __all__ = ["authorize"]

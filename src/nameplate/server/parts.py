@@ -89,7 +89,7 @@ def _build_documents(settings: Settings, policy: AuthorizationPolicy, clock: Clo
         max_document_bytes=settings.cimd.max_document_bytes,
     )
     return CachedDocuments(
-        GuardedFetcher(options),
+        GuardedFetcher(options, clock=clock),
         policy=policy.client_id,
         require_client_name=settings.cimd.require_client_name,
         clock=clock,

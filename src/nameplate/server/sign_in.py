@@ -7,13 +7,15 @@ from hashlib import sha256
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nameplate.ports.store import AlreadyAnswered
 from nameplate.protocol.grant import Session
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import build_redirect_response
 from nameplate.server.browser import BrowserCookies, client_address, new_bearer_value
-from nameplate.server.consent import load_waiting, show_sign_in
 from nameplate.server.context import ServerContext
 from nameplate.server.forms import read_own_form
+from nameplate.server.questions import show_sign_in
+from nameplate.server.waiting import load_waiting, show_answered
 from nameplate.upstream.local_accounts import LOCAL_ISSUER, LocalAccount
 
 __all__ = ["sign_in", "sign_out"]
@@ -32,12 +34,15 @@ async def sign_in(request: Request, context: ServerContext) -> Response:
     """``POST /sign-in``: a session for whoever knows the password, else the page again."""
     form = await read_own_form(request, context.issuer)
     request_id, username = form.get("request") or "", form.get("username") or ""
-    pending = await load_waiting(request, request_id, context)
+    waiting = await load_waiting(request, request_id, context)
+    if isinstance(waiting, AlreadyAnswered):
+        return await show_answered(waiting, request_id, context)
     if not await _may_try(request, username, context):
-        return show_sign_in(pending, request_id, context, username=username, problem=_THROTTLED, status=429)
+        return show_sign_in(waiting, request_id, context, username=username, problem=_THROTTLED, status=429)
     account = await context.accounts.check_password(username, form.get("password") or "")
     if account is None:
-        return show_sign_in(pending, request_id, context, username=username, problem=_WRONG, status=401)
+        return show_sign_in(waiting, request_id, context, username=username, problem=_WRONG, status=401)
+    await _give_back(request, username, context)
     response = build_redirect_response(f"{context.base_path}/consent?request={request_id}")
     await _start_session(request, response, account, context)
     return response
@@ -47,7 +52,9 @@ async def sign_out(request: Request, context: ServerContext) -> Response:
     """``POST /sign-out``: end the session and ask again who it is."""
     form = await read_own_form(request, context.issuer)
     request_id = form.get("request") or ""
-    await load_waiting(request, request_id, context)
+    waiting = await load_waiting(request, request_id, context)
+    if isinstance(waiting, AlreadyAnswered):
+        return await show_answered(waiting, request_id, context)
     cookies = BrowserCookies(context.issuer)
     session_hash = cookies.session_hash(request)
     if session_hash is not None:
@@ -57,20 +64,31 @@ async def sign_out(request: Request, context: ServerContext) -> Response:
     return response
 
 
-async def _may_try(request: Request, username: str, context: ServerContext) -> bool:
-    """Throttle before the expensive check, and before anything about the account is known (O21-24)."""
+def _name_budgets(request: Request, username: str) -> list[tuple[str, tuple[int, float]]]:
     account, address = sha256(username.encode()).hexdigest()[:16], client_address(request)
-    budgets = (
+    return [
         (f"sign-in:{account}:{address}", _PER_ACCOUNT_AND_ADDRESS),
         (f"sign-in:address:{address}", _PER_ADDRESS),
         (f"sign-in:account:{account}", _PER_ACCOUNT),
+    ]
+
+
+async def _may_try(request: Request, username: str, context: ServerContext) -> bool:
+    """Throttle before the expensive check, and before anything about the account is known (O21-24)."""
+    return all([await _spend(1, budget, context) for budget in _name_budgets(request, username)])
+
+
+async def _give_back(request: Request, username: str, context: ServerContext) -> None:
+    """Only failures count: an office behind one address signs in as often as it likes."""
+    for budget in _name_budgets(request, username):
+        await _spend(-1, budget, context)
+
+
+async def _spend(cost: int, budget: tuple[str, tuple[int, float]], context: ServerContext) -> bool:
+    name, (capacity, refill_per_second) = budget
+    return await context.store.spend(
+        name, cost, capacity=capacity, refill_per_second=refill_per_second, now=context.clock()
     )
-    for budget, (capacity, refill_per_second) in budgets:
-        if not await context.store.spend(
-            budget, 1, capacity=capacity, refill_per_second=refill_per_second, now=context.clock()
-        ):
-            return False
-    return True
 
 
 async def _start_session(request: Request, response: Response, account: LocalAccount, context: ServerContext) -> None:

@@ -75,7 +75,8 @@ def load_authorization(
     row = connection.execute(_SELECT, (id_hash, browser_hash, now)).fetchone()
     if row is None:
         return Unknown()
-    return _build_pending(row) if row[15] is None else AlreadyAnswered()
+    pending = _build_pending(row)
+    return pending if row[15] is None else AlreadyAnswered(pending)
 
 
 _SPENT_CHALLENGE = "SELECT 1 FROM codes WHERE client_id = ? AND code_challenge = ?"

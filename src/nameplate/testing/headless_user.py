@@ -20,6 +20,10 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
     buttons: list[tuple[str, str]] = field(default_factory=list)
 
+    def has(self, name: str) -> bool:
+        """Whether it has a field or button of this name."""
+        return name in self.fields or any(name == button for button, _value in self.buttons)
+
 
 @dataclass(slots=True, kw_only=True)
 class Page:
@@ -33,10 +37,14 @@ class Page:
     links: list[str] = field(default_factory=list)
     left_to: str | None = None
 
+    def asks_for(self, name: str) -> bool:
+        """Whether a form of the page has a field or button of this name."""
+        return any(form.has(name) for form in self.forms)
+
     def form_with(self, name: str) -> Form:
         """The form that has a field or button of this name. Raises ``LookupError``."""
         for form in self.forms:
-            if name in form.fields or any(name == button for button, _value in form.buttons):
+            if form.has(name):
                 return form
         raise LookupError(f"no form with {name!r} on {self.url} ({self.status}: {self.title})")
 

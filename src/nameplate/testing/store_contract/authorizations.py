@@ -79,9 +79,9 @@ class AuthorizationContract(StoreFixtures):
         await store.record_authorization(ONE, limit=10)
         await answer(store)
         last = ONE.expires_at - 1
-        assert await store.load_authorization(ONE.id_hash, BROWSER, last) == AlreadyAnswered()
-        assert await approve(store, now=last) == AlreadyAnswered()
-        assert await deny(store, now=last) == AlreadyAnswered()
+        assert await store.load_authorization(ONE.id_hash, BROWSER, last) == AlreadyAnswered(ONE)
+        assert await approve(store, now=last) == AlreadyAnswered(ONE)
+        assert await deny(store, now=last) == AlreadyAnswered(ONE)
         assert await store.load_authorization(ONE.id_hash, BROWSER, ONE.expires_at) == Unknown()
 
     async def test_no_more_are_kept_than_the_limit_allows_until_the_sweep(self, store: Store) -> None:
@@ -117,7 +117,7 @@ class AuthorizationContract(StoreFixtures):
 
         verdicts = await race(store, replica, approve_once)
         assert verdicts.count(Approved(ONE)) == 1
-        assert verdicts.count(AlreadyAnswered()) == 49
+        assert verdicts.count(AlreadyAnswered(ONE)) == 49
         found = [await store.load_code(sample_code(f"{number}").code_hash) for number in range(50)]
         assert [number for number in range(50) if found[number] != Unknown()] == [verdicts.index(Approved(ONE))]
         assert await load_audit_names(store) == ["authorization.approved"]
@@ -126,7 +126,7 @@ class AuthorizationContract(StoreFixtures):
         await store.record_authorization(ONE, limit=10)
         verdicts = await race(store, replica, lambda handle, _: deny(handle))
         assert verdicts.count(Denied(ONE)) == 1
-        assert verdicts.count(AlreadyAnswered()) == 49
+        assert verdicts.count(AlreadyAnswered(ONE)) == 49
         assert await load_audit_names(store) == ["authorization.denied"]
 
     async def test_an_approval_and_a_denial_cannot_both_count(self, store: Store, replica: Store) -> None:
@@ -134,7 +134,7 @@ class AuthorizationContract(StoreFixtures):
         verdicts = await race(
             store, replica, lambda handle, number: approve(handle) if number % 4 < 2 else deny(handle)
         )
-        assert verdicts.count(AlreadyAnswered()) == 49
+        assert verdicts.count(AlreadyAnswered(ONE)) == 49
         has_code = await store.load_code(sample_code().code_hash) != Unknown()
         assert has_code == (Approved(ONE) in verdicts)
 

@@ -80,7 +80,7 @@ class KeepingContract(StoreFixtures):
         after = await open_store()
         waiting = sample_pending("waiting")
         assert await after.load_authorization(waiting.id_hash, BROWSER, NOW) == waiting
-        assert await after.load_authorization(PENDING.id_hash, BROWSER, NOW) == AlreadyAnswered()
+        assert await after.load_authorization(PENDING.id_hash, BROWSER, NOW) == AlreadyAnswered(PENDING)
         assert await redeem(after) == Replayed(grant_revoked=False)
         assert await rotate(after, "one", "three") == Repeated(b"two", NOW)
         assert await rotate(after, "two", "three") == Rotated(GRANT)
@@ -111,7 +111,7 @@ class KeepingContract(StoreFixtures):
         await rotate(store, "one", "two")
         await store.record_session(SESSION, replaces=None)
         await store.sweep(PENDING.expires_at - 1, limit=100)
-        assert await store.load_authorization(PENDING.id_hash, BROWSER, NOW) == AlreadyAnswered()
+        assert await store.load_authorization(PENDING.id_hash, BROWSER, NOW) == AlreadyAnswered(PENDING)
         await store.sweep(SESSION.expires_at - 1, limit=100)
         assert await store.load_session(SESSION.id_hash, NOW) == SESSION
         await store.sweep(NOW + DAY - 1, limit=100)

@@ -84,6 +84,15 @@ class PersonContract(StoreFixtures):
             assert not await store.spend("budget", 11, capacity=10, refill_per_second=1.0, now=now)
         assert await store.spend("budget", 10, capacity=10, refill_per_second=1.0, now=NOW)
 
+    async def test_what_was_spent_can_be_given_back_but_never_above_the_capacity(self, store: Store) -> None:
+        async def spend(cost: int) -> bool:
+            return await store.spend("budget", cost, capacity=10, refill_per_second=1.0, now=NOW)
+
+        assert [await spend(10), await spend(1), await spend(-3)] == [True, False, True]
+        assert [await spend(4), await spend(3)] == [False, True]
+        assert [await spend(-10), await spend(-10), await spend(-10)] == [True, True, True]
+        assert [await spend(11), await spend(10), await spend(1)] == [False, True, False]
+
     async def test_a_budget_refills_with_time_up_to_its_capacity(self, store: Store) -> None:
         async def spend(cost: int, seconds: float) -> bool:
             return await store.spend("budget", cost, capacity=10, refill_per_second=0.5, now=NOW + seconds)

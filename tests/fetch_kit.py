@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import trustme
-from hostile import CLIENT_HOST, HostileServer, Script, answer, build_server_context
 
+from hostile import CLIENT_HOST, HostileServer, Script, answer, build_server_context
 from nameplate.fetch import CachedDocuments, DocumentOptions, FetchOptions, GuardedFetcher
 from nameplate.protocol.client_id import ClientIdPolicy, ClientIdUrl, parse_client_id
 from nameplate.protocol.private_hosts import PrivateHost
@@ -25,11 +25,6 @@ from nameplate.protocol.private_hosts import PrivateHost
 def either_loop(request: pytest.FixtureRequest) -> Any:
     """For the ``anyio_backend`` of modules that are about sockets: the server may run on either loop."""
     return request.param
-
-
-@pytest.fixture
-def anyio_backend() -> Any:
-    return "asyncio", {"use_uvloop": False}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,107 @@
+"""The two questions that a person is asked, as pages: who are you, and do you allow this?"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nameplate.protocol.client_id import parse_client_id
+from nameplate.protocol.client_metadata import ClientMetadata, parse_snapshot
+from nameplate.protocol.display import host_warnings, name_warnings
+from nameplate.protocol.grant import PendingAuthorization, Session
+from nameplate.protocol.redirect_uri import RedirectTarget, match_redirect_uri
+from nameplate.protocol.scope import OFFLINE_ACCESS
+from nameplate.server.answers import build_page
+from nameplate.server.context import ServerContext
+from nameplate.server.pages.render import form_action_source, render_consent, render_sign_in
+from nameplate.server.pages.views import ConsentView, ScopeView, SignInView
+from nameplate.server.refusals import not_waiting
+from nameplate.server.sessions import load_session
+
+__all__ = ["ask_person", "show_sign_in"]
+
+
+async def ask_person(
+    request: Request, pending: PendingAuthorization, request_id: str, context: ServerContext
+) -> Response:
+    """The consent page for whoever is signed in, else the sign-in page."""
+    session = await load_session(request, pending, context)
+    if session is None:
+        return show_sign_in(pending, request_id, context, username=pending.login_hint or "")
+    view = _build_consent_view(pending, session, request_id, context)
+    form_action = f"'self' {form_action_source(pending.redirect_uri)}"
+    return build_page(render_consent(view, stylesheet=context.stylesheet), form_action=form_action)
+
+
+def show_sign_in(
+    pending: PendingAuthorization,
+    request_id: str,
+    context: ServerContext,
+    *,
+    username: str = "",
+    problem: str | None = None,
+    status: int = 200,
+) -> Response:
+    """The sign-in page. ``problem`` says why the last attempt failed, ``status`` goes with it."""
+    client = parse_snapshot(pending.client_metadata)
+    resource = context.find_resource(pending.resource)
+    view = SignInView(
+        action=f"{context.base_path}/sign-in",
+        request=request_id,
+        client_host=_client_host(client, context),
+        client_name=client.client_name,
+        resource_name=resource.name if resource else pending.resource,
+        username=username,
+        problem=problem,
+    )
+    return build_page(render_sign_in(view, stylesheet=context.stylesheet), status=status)
+
+
+def _build_consent_view(
+    pending: PendingAuthorization, session: Session, request_id: str, context: ServerContext
+) -> ConsentView:
+    client = parse_snapshot(pending.client_metadata)
+    target = _find_target(pending, client)
+    resource = context.find_resource(pending.resource)
+    host = _client_host(client, context)
+    descriptions = {scope.name: scope.description for scope in resource.scopes} if resource else {}
+    return ConsentView(
+        action=f"{context.base_path}/consent",
+        sign_out_action=f"{context.base_path}/sign-out",
+        request=request_id,
+        subject=session.subject,
+        client_host=host,
+        client_id=client.client_id,
+        client_name=client.client_name,
+        redirect_host=target.host,
+        redirect_uri=target.uri,
+        redirect_kind=target.kind,
+        person=session.display_name,
+        username=session.username,
+        resource_name=resource.name if resource else pending.resource,
+        resource=pending.resource,
+        scopes=tuple(
+            ScopeView(name=name, description=descriptions.get(name, name))
+            for name in pending.scope
+            if name != OFFLINE_ACCESS
+        ),
+        keeps_access=pending.issues_refresh_token,
+        links=_collect_links(client),
+        warnings=(*host_warnings(host), *name_warnings(client.client_name or "", host)),
+    )
+
+
+def _client_host(client: ClientMetadata, context: ServerContext) -> str:
+    """The host of the client_id, with its port where that is not 443: the identity that was proven."""
+    url = parse_client_id(client.client_id, context.policy.client_id)
+    return url.host if url.port == 443 else f"{url.host}:{url.port}"
+
+
+def _find_target(pending: PendingAuthorization, client: ClientMetadata) -> RedirectTarget:
+    target = match_redirect_uri(pending.redirect_uri, client.redirect_uris)
+    if target is None:
+        raise not_waiting()
+    return target
+
+
+def _collect_links(client: ClientMetadata) -> tuple[tuple[str, str], ...]:
+    labelled = (("Website", client.client_uri), ("Terms", client.tos_uri), ("Privacy", client.policy_uri))
+    return tuple((label, url) for label, url in labelled if url)
