@@ -33,17 +33,17 @@ class Figures:
 class Row:
     """Ours beside the floor.
 
-    ``ratio`` is the median of the rounds' ratios, ``lowest`` and ``highest`` are the extremes of these. ``more`` is the
-    median of the differences, in the row's unit.
+    ``ratio`` is the median of the rounds' ratios, ``lowest`` and ``highest`` are the extremes of these; None where the
+    floor's work was too little for the system's clock to see. ``more`` is the median of the differences.
     """
 
     name: str
     goal: str
     ours: Figures
     floor: Figures
-    ratio: float
-    lowest: float
-    highest: float
+    ratio: float | None
+    lowest: float | None
+    highest: float | None
     more: float
 
 
@@ -59,15 +59,15 @@ def _build_row(name: str, counted: Sequence[Measurement]) -> Row:
     floor = [each for each in counted if (each.row, each.side) == (name, "floor")]
     # Pairs, because what else the machine does changes from round to round, and hits both sides of one alike.
     pairs = [(mine.value, least.value) for mine, least in zip(ours, floor, strict=True)]
-    ratios = [mine / least for mine, least in pairs]
+    ratios = [mine / least for mine, least in pairs if least > 0]
     return Row(
         name=name,
         goal=_GOALS[name],
         ours=_build_figures(ours),
         floor=_build_figures(floor),
-        ratio=statistics.median(ratios),
-        lowest=min(ratios),
-        highest=max(ratios),
+        ratio=statistics.median(ratios) if ratios else None,
+        lowest=min(ratios, default=None),
+        highest=max(ratios, default=None),
         more=statistics.median(mine - least for mine, least in pairs),
     )
 
@@ -96,9 +96,9 @@ def print_tables(rows: Sequence[Row], console: Console) -> None:
         speed.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         show = _SHOWN_IN.get(row.name, _show_microseconds)
-        spread = f"{row.lowest:.2f} – {row.highest:.2f}"
+        spread = f"{_show_ratio(row.lowest)} – {_show_ratio(row.highest)}"
         ours, floor, more = (show(value) for value in (row.ours.value, row.floor.value, row.more))
-        cost.add_row(row.name, ours, floor, f"{row.ratio:.2f}", spread, more, row.goal)
+        cost.add_row(row.name, ours, floor, _show_ratio(row.ratio), spread, more, row.goal)
         if row.ours.speed is not None and row.floor.speed is not None:
             speed.add_row(row.name, *_show_speed(row.ours.speed), *_show_speed(row.floor.speed))
     console.print(cost, speed)
@@ -108,6 +108,10 @@ def _build_table(title: str) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("", no_wrap=True)
     return table
+
+
+def _show_ratio(ratio: float | None) -> str:
+    return "?" if ratio is None else f"{ratio:.2f}"
 
 
 def _show_microseconds(seconds: float) -> str:

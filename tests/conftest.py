@@ -9,6 +9,7 @@ import functools
 import os
 import secrets
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ pytest_plugins = ("chromium", "fetch_kit", "flow_world")
 pytest.register_assert_rewrite("nameplate.testing.store_contract")
 
 NODE_PEERS = Path(__file__).parent / "interop" / "node" / "node_modules"
+OLDEST_NODE = 20
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # Machines differ in speed: how long an example takes is no finding.
@@ -53,8 +55,12 @@ def find_chromium() -> str:
 @functools.cache
 def find_node_peers() -> Path:
     """The ``node_modules`` that ``npm ci`` made in tests/interop/node."""
-    if not shutil.which("node"):
+    node = shutil.which("node")
+    if not node:
         raise ToolMissing("no node on the PATH")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        raise ToolMissing(f"node {version.strip()} is older than {OLDEST_NODE}, which the peers need")
     if not NODE_PEERS.is_dir():
         raise ToolMissing("the peers from npm are not installed; run: npm --prefix tests/interop/node ci")
     return NODE_PEERS

@@ -62,7 +62,8 @@ def test_every_row_has_figures_of_both_sides(report: Report) -> None:
     assert [row["name"] for row in report["rows"]] == list(ROWS)
     for row in report["rows"]:
         for side in ("ours", "floor"):
-            assert row[side]["value"] > 0, row
+            # Elsewhere the CPU clock counts in hundredths of a second, and so few requests take less.
+            assert row[side]["value"] > 0 or sys.platform != "linux", row
             if row["name"] not in ROWS_WITHOUT_SPEED:
                 assert row[side]["speed"]["requests_per_second"] > 0
                 assert 0 < row[side]["speed"]["p50_seconds"] <= row[side]["speed"]["p99_seconds"]
@@ -87,10 +88,12 @@ def test_rounds_follow_each_other_in_one_run(report: Report) -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_ratio_is_the_median_of_the_rounds_without_the_first(report: Report, row: str) -> None:
-    ratios = [ours / floor for ours, floor in read_pairs(report, row)]
     [found] = [each for each in report["rows"] if each["name"] == row]
-    assert found["ratio"] == pytest.approx(statistics.median(ratios))
-    assert (found["lowest"], found["highest"]) == pytest.approx((min(ratios), max(ratios)))
+    if ratios := [ours / floor for ours, floor in read_pairs(report, row) if floor > 0]:
+        assert found["ratio"] == pytest.approx(statistics.median(ratios))
+        assert (found["lowest"], found["highest"]) == pytest.approx((min(ratios), max(ratios)))
+    else:
+        assert found["ratio"] is None
     assert found["more"] == pytest.approx(statistics.median(ours - floor for ours, floor in read_pairs(report, row)))
 
 

@@ -51,7 +51,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorldThread]:
 
 
 @pytest.fixture
-def profile(chromium: Browser) -> Iterator[BrowserContext]:
+def profile(chromium: Browser, running: WorldThread) -> Iterator[BrowserContext]:
+    """A fresh profile, ten minutes later: what was tried before counts no longer."""
+    running.world.clock.advance(600)
     context = chromium.new_context(java_script_enabled=False)
     context.set_default_timeout(10_000)
     yield context
@@ -142,7 +144,7 @@ def test_going_back_to_a_spent_page_and_answering_again_gets_a_friendly_page(
             press(page, "Allow")
         expect(page.get_by_role("heading", name="You have answered this already")).to_be_visible()
         page.screenshot(path=SCREENSHOTS / "flow-4-answered-already.png", full_page=True)
-    assert len(seen) == 1
+    assert len([path for path in seen if path.startswith("/callback")]) == 1
 
 
 def test_signing_out_on_the_consent_page_lets_somebody_else_sign_in(

@@ -174,7 +174,7 @@ async def test_what_a_host_says_never_trips_the_breaker(server: HostileServer, m
 # What an outsider can tell
 
 
-async def test_failures_of_every_kind_take_equally_long_and_say_the_same(
+async def test_failures_before_any_http_answer_take_equally_long_and_say_the_same(
     server: HostileServer, make_documents: MakeDocuments, make_fetcher: MakeFetcher, names: Names, ca: Any
 ) -> None:
     async with SilentListener() as silent:
@@ -185,7 +185,6 @@ async def test_failures_of_every_kind_take_equally_long_and_say_the_same(
             "untrusted.example": server.port,
             "silent.example": silent.port,
             "unknown.example": server.port,
-            CLIENT_HOST: server.port,
         }
         private_hosts = tuple(
             build_private_host(host, port, network="127.0.0.1/32")
@@ -195,7 +194,6 @@ async def test_failures_of_every_kind_take_equally_long_and_say_the_same(
         for host in kinds:
             names.answers[host] = [["127.0.0.1"]]
         del names.answers["unknown.example"]
-        server.script = answer(status="404 Not Found")
         fetcher = make_fetcher(private_hosts=private_hosts, deadline_seconds=0.25)
         documents = make_documents(fetcher, failure_seconds=None)
         took, told = {}, set()
@@ -217,17 +215,27 @@ async def test_a_failure_that_waits_for_its_time_is_shared(
     server: HostileServer, make_documents: MakeDocuments, client_id: ClientIdUrl
 ) -> None:
     documents = make_documents(failure_seconds=0.2)
-    server.script = answer(status="404 Not Found")
+    server.script = say_nothing_and_close
     first = asyncio.create_task(documents.load_document(client_id))
     await server.wait_for_request()
     await server.wait_until_left()
-    with pytest.raises(BadStatus):
+    with pytest.raises(Unreachable):
         await documents.load_document(client_id)
-    with pytest.raises(BadStatus):
+    with pytest.raises(Unreachable):
         await first
     assert len(server.requests) == 1
     server.script = serve_documents()
     await documents.load_document(client_id)
+
+
+async def test_what_anybody_can_see_by_asking_the_host_is_said_at_once(
+    server: HostileServer, make_documents: MakeDocuments, client_id: ClientIdUrl
+) -> None:
+    documents = make_documents(failure_seconds=60)
+    server.script = answer(status="404 Not Found")
+    async with asyncio.timeout(2):
+        with pytest.raises(BadStatus):
+            await documents.load_document(client_id)
 
 
 async def test_a_broken_rule_and_a_bridged_failure_do_not_wait(

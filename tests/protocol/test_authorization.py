@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -73,7 +74,7 @@ def check(
 
 def test_a_good_request_passes_every_check() -> None:
     assert parse_client(build_parameters(), POLICY).text == CLIENT_ID
-    assert choose_redirect_uri(build_parameters(), build_client(), None) == TARGET
+    assert choose_redirect_uri(build_parameters(), build_client(), POLICY) == TARGET
     assert check(build_parameters((RESOURCE.identifier,))) == AuthorizationRequest(
         client=build_client(),
         target=TARGET,
@@ -139,9 +140,17 @@ def test_where_documents_are_switched_off_no_url_is_a_client() -> None:
 def test_an_answer_never_goes_where_document_and_operator_do_not_both_allow(
     requested: str | None, registered: tuple[str, ...], allowed: tuple[str, ...] | None, reason: str
 ) -> None:
+    policy = replace(POLICY, allowed_client_redirect_uris=allowed)
     with pytest.raises(AuthorizationPageError) as refused:
-        choose_redirect_uri(build_parameters(redirect_uri=requested), build_client(redirect_uris=registered), allowed)
+        choose_redirect_uri(build_parameters(redirect_uri=requested), build_client(redirect_uris=registered), policy)
     assert (refused.value.code, refused.value.reason) == ("invalid_request", reason)
+
+
+@pytest.mark.parametrize("own", [f"{ISSUER}/authorize", f"{ISSUER}/authorize?client_id=x"])
+def test_no_answer_goes_to_a_page_of_this_server(own: str) -> None:
+    with pytest.raises(AuthorizationPageError) as refused:
+        choose_redirect_uri(build_parameters(redirect_uri=own), build_client(redirect_uris=(own,)), POLICY)
+    assert refused.value.reason == "redirect_uri.own_url"
 
 
 @pytest.mark.parametrize(
@@ -156,8 +165,9 @@ def test_an_answer_never_goes_where_document_and_operator_do_not_both_allow(
 def test_a_registered_uri_that_the_operator_allows_is_where_the_answer_goes(
     requested: str | None, registered: tuple[str, ...], allowed: tuple[str, ...] | None
 ) -> None:
+    policy = replace(POLICY, allowed_client_redirect_uris=allowed)
     target = choose_redirect_uri(
-        build_parameters(redirect_uri=requested), build_client(redirect_uris=registered), allowed
+        build_parameters(redirect_uri=requested), build_client(redirect_uris=registered), policy
     )
     assert target.uri == (requested or REDIRECT_URI)
     assert target.registered in registered
@@ -390,7 +400,7 @@ def test_whatever_names_client_and_redirect_uri_they_are_proven_or_refused(clien
     parameters = build_parameters(client_id=client_id, redirect_uri=redirect_uri)
     for prove in (
         lambda: parse_client(parameters, POLICY),
-        lambda: choose_redirect_uri(parameters, build_client(), None),
+        lambda: choose_redirect_uri(parameters, build_client(), POLICY),
     ):
         refusal = find_refusal(prove)
         if refusal is not None:

@@ -13,7 +13,7 @@ from nameplate.protocol.resource import ProtectedResource
 from nameplate.protocol.token_request import (
     AUTH_METHODS,
     GRANT_TYPES,
-    check_resource,
+    choose_granted_resource,
     parse_grant_type,
     parse_public_client_id,
 )
@@ -94,7 +94,7 @@ def test_a_client_that_authenticates_is_never_taken_for_one_that_does_not(
     [(), (NOTES.identifier,), ("https://MCP.example.com:443/notes/",), (NOTES.identifier, f"{NOTES.identifier}/")],
 )
 def test_the_granted_resource_may_be_repeated_or_left_out(resources: tuple[str, ...]) -> None:
-    check_resource(Parameters({}, resources), NOTES.identifier, (NOTES, MAIL))
+    choose_granted_resource(Parameters({}, resources), NOTES.identifier, (NOTES, MAIL))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_token_is_for_the_granted_resource_while_it_is_served(
     resources: tuple[str, ...], declared: tuple[ProtectedResource, ...], reason: str
 ) -> None:
     with pytest.raises(TokenError) as refused:
-        check_resource(Parameters({}, resources), NOTES.identifier, declared)
+        choose_granted_resource(Parameters({}, resources), NOTES.identifier, declared)
     assert (refused.value.code, refused.value.reason) == ("invalid_target", reason)
 
 
@@ -140,7 +140,7 @@ def test_whatever_is_sent_it_is_read_or_refused_in_words_that_can_be_sent(
     parameters = Parameters(values, tuple(resources))
     for read in (
         lambda: parse_public_client_id(parameters, authorization),
-        lambda: check_resource(parameters, NOTES.identifier, (NOTES,)),
+        lambda: choose_granted_resource(parameters, NOTES.identifier, (NOTES,)),
         lambda: parse_grant_type(parameters),
     ):
         refusal = find_refusal(read)

@@ -29,8 +29,9 @@ DOCUMENT_PATH = "/oauth/client.json"
 
 CLIENT_DOCUMENT: Mapping[str, object] = {
     "client_name": "Demo notebook",
-    # RFC 8252 §7.3: a program on this machine listens where it finds a free port, so the document names none.
-    "redirect_uris": ["http://127.0.0.1/callback"],
+    # RFC 8252 §7.3: a program on this machine listens where it finds a free port, so the document names none. The
+    # second is for other clients that somebody tries against `nameplate demo --keep`: FastMCP's calls itself localhost.
+    "redirect_uris": ["http://127.0.0.1/callback", "http://localhost/callback"],
     "grant_types": ["authorization_code", "refresh_token"],
     "response_types": ["code"],
     "token_endpoint_auth_method": "none",

@@ -225,7 +225,7 @@ class PersonStore(Protocol):
 
     async def spend(self, budget: str, cost: int, *, capacity: int, refill_per_second: float, now: float) -> bool:
         """Take ``cost`` from the token bucket named ``budget`` (created full). False, and nothing taken, where too
-        little is left.
+        little is left. A negative cost gives back what was taken; the bucket never holds more than ``capacity``.
         """
         ...
 

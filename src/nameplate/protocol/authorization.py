@@ -11,7 +11,6 @@ The order matters: until client and redirect URI are proven (1 to 3), a failure 
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nameplate.errors import AuthorizationError, AuthorizationPageError, ClientIdError
@@ -46,8 +45,8 @@ MAX_LOGIN_HINT_CHARACTERS = 256
 class AuthorizationPolicy:
     """What the operator decided about authorization requests.
 
-    ``own_urls`` are the issuer and its endpoints: none can be a client (CIMD-15). ``auth_methods`` are the client
-    authentication methods that the token endpoint performs.
+    ``own_urls`` are the issuer, its endpoints and pages: none can be a client (CIMD-15) or take an answer (RU-12).
+    ``auth_methods`` are the client authentication methods that the token endpoint performs.
     """
 
     issuer: str
@@ -106,9 +105,7 @@ def parse_client(parameters: Parameters, policy: AuthorizationPolicy) -> ClientI
         raise AuthorizationPageError("invalid_client", error.problem, reason=error.reason) from error
 
 
-def choose_redirect_uri(
-    parameters: Parameters, client: ClientMetadata, allowed: Sequence[str] | None
-) -> RedirectTarget:
+def choose_redirect_uri(parameters: Parameters, client: ClientMetadata, policy: AuthorizationPolicy) -> RedirectTarget:
     """3. Where the answer goes (RFC 6749 §3.1.2, OAuth 2.1 §2.3.2, CIMD draft §4.2).
 
     Raises ``AuthorizationPageError`` ``invalid_request``.
@@ -120,7 +117,14 @@ def choose_redirect_uri(
             "The request names no redirect_uri, and the client's document lists more than one, or one for any port.",
             reason="redirect_uri.missing",
         )
-    target = match_redirect_uri(requested, client.redirect_uris, allowed)
+    if requested.partition("?")[0] in policy.own_urls:
+        # RU-12: a code that comes back here could start another flow, in the person's name.
+        raise AuthorizationPageError(
+            "invalid_request",
+            "The redirect_uri is a URL of the authorization server itself.",
+            reason="redirect_uri.own_url",
+        )
+    target = match_redirect_uri(requested, client.redirect_uris, policy.allowed_client_redirect_uris)
     if target is not None:
         return target
     if match_redirect_uri(requested, client.redirect_uris) is not None:

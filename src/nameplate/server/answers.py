@@ -14,6 +14,8 @@ __all__ = ["NO_STORE", "build_page", "build_redirect_response", "build_token_err
 
 logger = logging.getLogger("nameplate.server")
 
+MAX_LOGGED_CHARACTERS = 300
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 _REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no characters that people mistake for each other
@@ -34,7 +36,7 @@ def log_refusal(error: ProtocolError, *, reference: str, client_id: str = "") ->
             "code": error.code,
             "description": error.description,
             "detail": error.detail,
-            "client_id": client_id,
+            "client_id": client_id[:MAX_LOGGED_CHARACTERS],
         },
     )
 

@@ -113,10 +113,10 @@ class AuthorizationServer:
 
     def _routes(self) -> list[BaseRoute]:
         return [
-            Route("/authorize", self._page(authorize), methods=["GET"]),
+            _without_head(Route("/authorize", self._page(authorize), methods=["GET"])),
             Route("/sign-in", self._page(sign_in), methods=["POST"]),
             Route("/sign-out", self._page(sign_out), methods=["POST"]),
-            Route("/consent", self._page(show_consent), methods=["GET"]),
+            _without_head(Route("/consent", self._page(show_consent), methods=["GET"])),
             Route("/consent", self._page(answer_consent), methods=["POST"]),
             Route("/token", self._token, methods=["POST", "OPTIONS"]),
             Route("/jwks", self._show_jwks, methods=["GET", "OPTIONS"]),
@@ -180,6 +180,13 @@ def _build_app(routes: list[BaseRoute], **options: Any) -> Starlette:
     # Starlette would redirect /authorize/ to a URL built from the request's Host header, which anybody can forge.
     app.router.redirect_slashes = False
     return app
+
+
+def _without_head(route: Route) -> Route:
+    """Starlette adds HEAD to every GET; for a page that keeps a request, that would be work for nobody (HT-03)."""
+    if route.methods is not None:
+        route.methods.discard("HEAD")
+    return route
 
 
 def _answer_preflight(method: str) -> Response:

@@ -37,7 +37,7 @@ async def authorize(request: Request, context: ServerContext) -> Response:
     client, target = None, None
     try:
         client = await _load_client(parse_client(parameters, context.policy), context)
-        target = choose_redirect_uri(parameters, client, context.policy.allowed_client_redirect_uris)
+        target = choose_redirect_uri(parameters, client, context.policy)
         checked = check_authorization_request(parameters, client, target, context.policy)
         if await context.store.is_challenge_spent(client.client_id, checked.code_challenge):
             raise challenge_spent()

@@ -10,6 +10,7 @@ from nameplate.ports.store import AlreadyAnswered, Approved, ChallengeSpent, Den
 from nameplate.protocol.authorization import build_error_redirect, build_success_redirect
 from nameplate.protocol.code_grant import CODE_SECONDS, derive_code
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, Session
+from nameplate.protocol.parameters import parse_parameters
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import build_redirect_response
 from nameplate.server.browser import new_bearer_value
@@ -25,7 +26,7 @@ __all__ = ["answer_consent", "show_consent"]
 
 async def show_consent(request: Request, context: ServerContext) -> Response:
     """``GET /consent``: ask (again), for instance after signing in."""
-    request_id = request.query_params.get("request", "")
+    request_id = parse_parameters(request.scope["query_string"]).get("request") or ""
     waiting = await load_waiting(request, request_id, context)
     if isinstance(waiting, AlreadyAnswered):
         return await show_answered(waiting, request_id, context)

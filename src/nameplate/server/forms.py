@@ -1,6 +1,6 @@
 """Reading what was posted: bounded before parsing, and only from our own pages where that matters."""
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from nameplate.errors import ParameterError
 from nameplate.protocol.parameters import MAX_PARAMETERS_BYTES, Parameters, is_form_media_type, parse_parameters
@@ -18,10 +18,13 @@ async def read_form(request: Request) -> Parameters:
     if not is_form_media_type(request.headers.get("content-type", "")):
         raise ParameterError("The body must be application/x-www-form-urlencoded.", reason="parameters.media_type")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_PARAMETERS_BYTES:
-            raise ParameterError("The parameters are too long.", reason="parameters.too_long")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_PARAMETERS_BYTES:
+                raise ParameterError("The parameters are too long.", reason="parameters.too_long")
+    except ClientDisconnect:
+        raise ParameterError("The body ended before it was whole.", reason="parameters.disconnected") from None
     return parse_parameters(bytes(body))
 
 

@@ -15,7 +15,7 @@ from nameplate.ports.store import Store, StoredSigningKey
 from nameplate.protocol.authorization import AuthorizationPolicy
 from nameplate.protocol.client_id import ClientIdPolicy
 from nameplate.protocol.resource import ProtectedResource, ScopeOffer
-from nameplate.protocol.server_metadata import build_endpoints, get_issuer_path
+from nameplate.protocol.server_metadata import get_issuer_path
 from nameplate.server.context import Clock, ServerContext
 from nameplate.server.settings import Settings
 from nameplate.server.settings_checks import build_private_hosts
@@ -61,12 +61,10 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
 
 def build_policy(settings: Settings) -> AuthorizationPolicy:
     """What the operator decided about authorization requests."""
-    endpoints = build_endpoints(settings.issuer)
+    own_paths = ("", "/", "/authorize", "/token", "/jwks", "/sign-in", "/sign-out", "/consent")
     return AuthorizationPolicy(
         issuer=settings.issuer,
-        own_urls=frozenset(
-            (settings.issuer, f"{settings.issuer}/", endpoints.authorization, endpoints.token, endpoints.jwks)
-        ),
+        own_urls=frozenset(settings.issuer + path for path in own_paths),
         resources=tuple(
             ProtectedResource(
                 identifier=resource.identifier,

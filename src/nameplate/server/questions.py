@@ -3,12 +3,13 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nameplate.errors import ClientIdError, ClientMetadataError
 from nameplate.protocol.client_id import parse_client_id
 from nameplate.protocol.client_metadata import ClientMetadata, parse_snapshot
 from nameplate.protocol.display import host_warnings, name_warnings
 from nameplate.protocol.grant import PendingAuthorization, Session
 from nameplate.protocol.redirect_uri import RedirectTarget, match_redirect_uri
-from nameplate.protocol.scope import OFFLINE_ACCESS
+from nameplate.protocol.resource import ProtectedResource
 from nameplate.server.answers import build_page
 from nameplate.server.context import ServerContext
 from nameplate.server.pages.render import form_action_source, render_consent, render_sign_in
@@ -41,28 +42,26 @@ def show_sign_in(
     status: int = 200,
 ) -> Response:
     """The sign-in page. ``problem`` says why the last attempt failed, ``status`` goes with it."""
-    client = parse_snapshot(pending.client_metadata)
-    resource = context.find_resource(pending.resource)
+    client, host = _read_client(pending, context)
     view = SignInView(
         action=f"{context.base_path}/sign-in",
         request=request_id,
-        client_host=_client_host(client, context),
+        client_host=host,
         client_name=client.client_name,
-        resource_name=resource.name if resource else pending.resource,
+        resource_name=_find_resource(pending, context).name,
         username=username,
         problem=problem,
     )
-    return build_page(render_sign_in(view, stylesheet=context.stylesheet), status=status)
+    headers = {"Retry-After": "60"} if status == 429 else {}
+    return build_page(render_sign_in(view, stylesheet=context.stylesheet), status=status, headers=headers)
 
 
 def _build_consent_view(
     pending: PendingAuthorization, session: Session, request_id: str, context: ServerContext
 ) -> ConsentView:
-    client = parse_snapshot(pending.client_metadata)
-    target = _find_target(pending, client)
-    resource = context.find_resource(pending.resource)
-    host = _client_host(client, context)
-    descriptions = {scope.name: scope.description for scope in resource.scopes} if resource else {}
+    client, host = _read_client(pending, context)
+    target = _find_target(pending)
+    resource = _find_resource(pending, context)
     return ConsentView(
         action=f"{context.base_path}/consent",
         sign_out_action=f"{context.base_path}/sign-out",
@@ -76,12 +75,12 @@ def _build_consent_view(
         redirect_kind=target.kind,
         person=session.display_name,
         username=session.username,
-        resource_name=resource.name if resource else pending.resource,
-        resource=pending.resource,
+        resource_name=resource.name,
+        resource=resource.identifier,
         scopes=tuple(
-            ScopeView(name=name, description=descriptions.get(name, name))
-            for name in pending.scope
-            if name != OFFLINE_ACCESS
+            ScopeView(name=scope.name, description=scope.description)
+            for scope in resource.scopes
+            if scope.name in pending.scope
         ),
         keeps_access=pending.issues_refresh_token,
         links=_collect_links(client),
@@ -89,17 +88,31 @@ def _build_consent_view(
     )
 
 
-def _client_host(client: ClientMetadata, context: ServerContext) -> str:
-    """The host of the client_id, with its port where that is not 443: the identity that was proven."""
-    url = parse_client_id(client.client_id, context.policy.client_id)
-    return url.host if url.port == 443 else f"{url.host}:{url.port}"
+def _read_client(pending: PendingAuthorization, context: ServerContext) -> tuple[ClientMetadata, str]:
+    """The client, and the host of its client_id (with the port where that is not 443): the identity that was proven.
+
+    Raises ``AuthorizationPageError`` where the server's configuration changed so that the request cannot go on.
+    """
+    try:
+        client = parse_snapshot(pending.client_metadata)
+        url = parse_client_id(client.client_id, context.policy.client_id)
+    except (ClientIdError, ClientMetadataError):
+        raise not_waiting() from None
+    return client, url.host if url.port == 443 else f"{url.host}:{url.port}"
 
 
-def _find_target(pending: PendingAuthorization, client: ClientMetadata) -> RedirectTarget:
-    target = match_redirect_uri(pending.redirect_uri, client.redirect_uris)
+def _find_target(pending: PendingAuthorization) -> RedirectTarget:
+    target = match_redirect_uri(pending.redirect_uri, (pending.registered_redirect_uri,))
     if target is None:
         raise not_waiting()
     return target
+
+
+def _find_resource(pending: PendingAuthorization, context: ServerContext) -> ProtectedResource:
+    resource = context.find_resource(pending.resource)
+    if resource is None:
+        raise not_waiting()
+    return resource
 
 
 def _collect_links(client: ClientMetadata) -> tuple[tuple[str, str], ...]:

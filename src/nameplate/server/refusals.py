@@ -84,6 +84,11 @@ _BY_REASON = {
         "Somebody may be trying to take its place.",
         _TELL_THE_DEVELOPER,
     ),
+    "redirect_uri.own_url": _Words(
+        "The way back leads here",
+        "The answer would come back to this server instead of going to the application.",
+        _TELL_THE_DEVELOPER,
+    ),
     "redirect_uri.not_allowed": _Words(
         "The way back is not allowed here",
         "The answer would go to an address that whoever runs this server does not allow.",

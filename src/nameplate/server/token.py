@@ -27,7 +27,13 @@ from nameplate.protocol.refresh_grant import (
     parse_refresh_request,
 )
 from nameplate.protocol.scope import build_scope
-from nameplate.protocol.token_request import check_resource, parse_grant_type, parse_public_client_id
+from nameplate.protocol.token_request import (
+    check_client_admitted,
+    choose_granted_resource,
+    narrow_to_offer,
+    parse_grant_type,
+    parse_public_client_id,
+)
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import NO_STORE, build_token_error
 from nameplate.server.browser import new_bearer_value
@@ -45,6 +51,7 @@ async def token(request: Request, context: ServerContext) -> Response:
         form = await read_form(request)
         grant_type = parse_grant_type(form)
         client_id = parse_public_client_id(form, request.headers.get("authorization"))
+        check_client_admitted(client_id, documents_enabled=context.policy.documents_enabled)
         match grant_type:
             case "authorization_code":
                 answer = await _redeem_code(form, client_id, context)
@@ -71,7 +78,7 @@ async def _redeem_code(form: Parameters, client_id: str, context: ServerContext)
     except TokenError:
         await context.store.burn_code(code_hash, now)
         raise
-    check_resource(form, grant.resource, context.policy.resources)
+    resource = choose_granted_resource(form, grant.resource, context.policy.resources)
     refresh_token = new_bearer_value("npr") if code.issues_refresh_token else None
     verdict = await context.store.redeem_code(
         code_hash,
@@ -81,7 +88,8 @@ async def _redeem_code(form: Parameters, client_id: str, context: ServerContext)
     )
     match verdict:
         case Redeemed():
-            return _build_answer(verdict.grant, verdict.grant.scope, refresh_token, now, context)
+            scope = narrow_to_offer(verdict.grant.scope, resource)
+            return _build_answer(verdict.grant, scope, refresh_token, now, context)
         case Replayed():
             raise build_code_refusal("code.replayed_and_revoked" if verdict.grant_revoked else "code.replayed")
         case Unknown():
@@ -97,8 +105,8 @@ async def _refresh(form: Parameters, client_id: str, context: ServerContext) -> 
     if isinstance(found, Unknown):
         raise build_refresh_refusal("refresh_token.unknown")
     presented, grant = found
-    scope = check_refresh(request, presented, grant, now)
-    check_resource(form, grant.resource, context.policy.resources)
+    resource = choose_granted_resource(form, grant.resource, context.policy.resources)
+    scope = narrow_to_offer(check_refresh(request, presented, grant, now), resource)
     successor = new_bearer_value("npr")
     answer = _build_answer(grant, scope, successor, now, context)
     verdict = await context.store.rotate_refresh_token(
