@@ -10,6 +10,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from nameplate.errors import ClientIdError, ClientMetadataError
@@ -291,6 +292,11 @@ _LIST_FIELDS = frozenset({"auth_methods", "contacts", "grant_types", "redirect_u
 _SNAPSHOT_DEFAULTS = {one.name: one.default for one in fields(ClientMetadata) if one.compare}
 
 
+# Every sign-in with a client builds its snapshot and reads it back for the pages: the same few, over and over.
+_REMEMBERED_SNAPSHOTS = 256
+
+
+@lru_cache(_REMEMBERED_SNAPSHOTS)
 def build_snapshot(metadata: ClientMetadata) -> str:
     """The client as canonical JSON, without warnings: equal clients give equal texts."""
     members = {name: getattr(metadata, name) for name in _SNAPSHOT_DEFAULTS}
@@ -298,6 +304,7 @@ def build_snapshot(metadata: ClientMetadata) -> str:
     return json.dumps(changed, sort_keys=True, separators=(",", ":"))
 
 
+@lru_cache(_REMEMBERED_SNAPSHOTS)
 def parse_snapshot(text: str) -> ClientMetadata:
     """The client that ``build_snapshot`` made the text of. Raises ``ClientMetadataError`` for any other text."""
     try:

@@ -22,7 +22,7 @@ def build_json_document(document: Mapping[str, object], *, max_age_seconds: int)
     return Response(json.dumps(document).encode(), media_type="application/json", headers=headers)
 
 
-def show_stylesheet(request: Request) -> Response:
+async def show_stylesheet(request: Request) -> Response:
     """The one stylesheet; 304 for a browser that has it."""
     headers = {"ETag": STYLESHEET_ETAG, "Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
     if request.headers.get("if-none-match") == STYLESHEET_ETAG:

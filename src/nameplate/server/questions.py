@@ -1,10 +1,12 @@
 """The two questions that a person is asked, as pages: who are you, and do you allow this?"""
 
+from functools import lru_cache
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from nameplate.errors import ClientIdError, ClientMetadataError
-from nameplate.protocol.client_id import parse_client_id
+from nameplate.protocol.client_id import ClientIdPolicy, parse_client_id
 from nameplate.protocol.client_metadata import ClientMetadata, parse_snapshot
 from nameplate.protocol.display import host_warnings, name_warnings
 from nameplate.protocol.grant import PendingAuthorization, Session
@@ -95,10 +97,15 @@ def _read_client(pending: PendingAuthorization, context: ServerContext) -> tuple
     """
     try:
         client = parse_snapshot(pending.client_metadata)
-        url = parse_client_id(client.client_id, context.policy.client_id)
+        return client, _find_host(client.client_id, context.policy.client_id)
     except (ClientIdError, ClientMetadataError):
         raise not_waiting() from None
-    return client, url.host if url.port == 443 else f"{url.host}:{url.port}"
+
+
+@lru_cache(256)
+def _find_host(client_id: str, policy: ClientIdPolicy) -> str:
+    url = parse_client_id(client_id, policy)
+    return url.host if url.port == 443 else f"{url.host}:{url.port}"
 
 
 def _find_target(pending: PendingAuthorization) -> RedirectTarget:

@@ -5,8 +5,10 @@ Templates escape everything (autoescape) and refuse a missing value (StrictUndef
 """
 
 import re
+import secrets
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
+from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -36,6 +38,10 @@ STYLESHEET_ETAG: str = f'"{sha256(STYLESHEET).hexdigest()[:32]}"'
 _HTTP = re.compile(
     r"(https?)://([a-z0-9_.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?([/?#][!-~]*)?", re.ASCII | re.IGNORECASE
 )
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+# Stands for the request's id while the rest of the page is rendered. Nobody can put it into a name: it is drawn anew at
+# each start.
+_MARK = f"mark-{secrets.token_hex(16)}"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,63}:)[!-~]*", re.ASCII | re.IGNORECASE)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})  # RFC 8252 §7.3 and architecture decision 9
 # Schemes that name no app: they run, read or embed something, or belong to the rules for http above.
@@ -61,8 +67,21 @@ _HEADERS = {
 
 
 def render_sign_in(view: SignInView, *, stylesheet: str) -> bytes:
-    """The sign-in page in UTF-8. ``stylesheet`` is the URL path of the stylesheet, here and below."""
-    return _render("sign_in.html", view, stylesheet)
+    """The sign-in page in UTF-8. ``stylesheet`` is the URL path of the stylesheet, here and below.
+
+    Whoever arrives gets this page, so it is what a flood would ask for: but for the request's id it is the same for
+    everybody who comes from one client.
+    """
+    if view.username or view.problem or _REQUEST_ID.fullmatch(view.request) is None:
+        return _render("sign_in.html", view, stylesheet)
+    before, after = _render_around_request(replace(view, request=_MARK), stylesheet)
+    return before + view.request.encode() + after
+
+
+@lru_cache(128)
+def _render_around_request(view: SignInView, stylesheet: str) -> tuple[bytes, bytes]:
+    before, _mark, after = _render("sign_in.html", view, stylesheet).partition(_MARK.encode())
+    return before, after
 
 
 def render_consent(view: ConsentView, *, stylesheet: str) -> bytes:
@@ -100,6 +119,14 @@ def form_action_source(redirect_uri: str) -> str:
     return private[1].lower()
 
 
+@lru_cache(128)
+def _build_policy(form_action: str) -> str:
+    if form_action == "'none'":
+        return _POLICY.format("'none'")
+    sources = [source for source in form_action.split(" ") if _SOURCE.fullmatch(source)]
+    return _POLICY.format(" ".join(["'self'", *sources]))
+
+
 def page_headers(*, form_action: str) -> dict[str, str]:
     """The headers of every page.
 
@@ -107,10 +134,7 @@ def page_headers(*, form_action: str) -> dict[str, str]:
     spaces between, or empty. ``'none'``, with its quotes, is for pages without a form. What is no plain source is
     dropped, so the policy cannot be extended from outside.
     """
-    if form_action == "'none'":
-        return {"Content-Security-Policy": _POLICY.format("'none'"), **_HEADERS}
-    sources = [source for source in form_action.split(" ") if _SOURCE.fullmatch(source)]
-    return {"Content-Security-Policy": _POLICY.format(" ".join(["'self'", *sources])), **_HEADERS}
+    return {"Content-Security-Policy": _build_policy(form_action), **_HEADERS}
 
 
 def _render(name: str, view: ConsentView | ErrorView | NoticeView | SignInView, stylesheet: str) -> bytes:
