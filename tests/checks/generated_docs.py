@@ -4,8 +4,12 @@ A page marks such a part: ``<!-- generated: settings -->`` … ``<!-- end -->``.
 ``make docs``.
 """
 
+import ast
+import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Union, get_args, get_origin
@@ -56,11 +60,26 @@ def _build_rows(table: type[BaseModel], *, path: tuple[str, ...] | None) -> Iter
     yield f"| {' | '.join(heads)} |"
     yield "|" + " --- |" * len(heads)
     for key, info in table.model_fields.items():
-        if info.description:
+        if (text := _read_attribute_docs(table).get(key)) is not None:
             variable = [] if path is None else [f"`{_name_variable((*path, key))}`"]
-            meaning = " ".join(info.description.split())
+            meaning = " ".join(text.split())
             cells = [f"`{key}`", _describe_type(info), _describe_default(key, info), *variable, meaning]
             yield f"| {' | '.join(cells)} |"
+
+
+@cache
+def _read_attribute_docs(table: type[BaseModel]) -> dict[str, str]:
+    """The string below each setting. Pydantic could collect them, but it would read the source at every start."""
+    [definition] = ast.parse(inspect.getsource(table)).body
+    assert isinstance(definition, ast.ClassDef)
+    docs = {}
+    for statement, following in itertools.pairwise(definition.body):
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                docs[name] = text
+            case _:
+                pass
+    return docs
 
 
 def _name_variable(path: tuple[str, ...]) -> str:

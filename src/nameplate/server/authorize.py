@@ -19,6 +19,7 @@ from nameplate.protocol.client_refusal import build_document_refusal, build_fetc
 from nameplate.protocol.grant import PendingAuthorization
 from nameplate.protocol.parameters import Parameters, parse_parameters
 from nameplate.protocol.redirect_uri import RedirectTarget
+from nameplate.protocol.resource import choose_resource
 from nameplate.secret import hash_bearer_value
 from nameplate.server.browser import BrowserCookies, new_bearer_value
 from nameplate.server.context import ServerContext
@@ -114,13 +115,13 @@ def _refuse(
         error,
         stylesheet=context.stylesheet,
         client_id=parameters.get("client_id") or "",
-        facts=_collect_facts(error, parameters, client),
+        facts=_collect_facts(error, parameters, client, context),
         return_link=return_link,
     )
 
 
 def _collect_facts(
-    error: ProtocolError, parameters: Parameters, client: ClientMetadata | None
+    error: ProtocolError, parameters: Parameters, client: ClientMetadata | None, context: ServerContext
 ) -> tuple[tuple[str, str], ...]:
     """The values that whoever mends the client wants to compare (K18)."""
     facts = [("client_id", parameters.get("client_id") or "(none)")]
@@ -128,6 +129,8 @@ def _collect_facts(
         facts.append(("redirect_uri asked for", parameters.get("redirect_uri") or "(none)"))
         facts.extend(("redirect_uri in the document", uri) for uri in (client.redirect_uris if client else ()))
     if error.reason.startswith("scope."):
+        resource = choose_resource(parameters.resources, context.policy.resources)
+        facts.append(("scope offered here", " ".join(resource.scope_names if resource else ()) or "(none)"))
         facts.append(("scope asked for", parameters.get("scope") or "(none)"))
         facts.append(("scope in the document", " ".join((client and client.scope) or ()) or "(none named)"))
     if error.reason.startswith("resource."):

@@ -48,7 +48,7 @@ Seconds = Annotated[int, Field(gt=0, le=10 * 365 * 86400)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class StoreSettings(_Table):
