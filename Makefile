@@ -52,7 +52,7 @@ format: $(VENV)/.test-installed
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.test-installed
-	@$(BIN)/python tests/checks/generated_docs.py
+	@PYTHONPATH=tests $(BIN)/python tests/checks/generated_docs.py
 
 lock: $(VENV)/.lock-installed
 	$(COMPILE) pyproject.toml --all-extras --group build --group dev --output-file requirements/test.txt

@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that say what the source says: the settings, the members of documents, the decisions.
+"""Writes the parts of docs/ that say what the source says: settings, members of documents, decisions, requirements.
 
 A page marks such a part: ``<!-- generated: settings -->`` … ``<!-- end -->``. As a program it writes all of them:
 ``make docs``.
@@ -8,17 +8,19 @@ import ast
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Union, get_args, get_origin
 
+from proofs import Proof, find_proofs
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from nameplate.protocol.member_fates import MEMBER_FATES, Fate
 from nameplate.server.settings import ENVIRONMENT_PREFIX, Settings
+from requirements import REQUIREMENTS, Requirement
 
 __all__ = ["DOCS", "fill_page"]
 
@@ -169,9 +171,41 @@ def build_decisions() -> str:
     return "".join(["\n", *(f"- [{title}]({name})\n" for name, title in titles), "\n"])
 
 
+def build_requirements() -> str:
+    """How many requirements are proven, and for each topic a table: what is asked, and which tests prove it."""
+    proofs = find_proofs()
+    proven = len({proof.requirement for proof in proofs})
+    later = sum(bool(one.deferred) for one in REQUIREMENTS)
+    parts = [f"\nOf {len(REQUIREMENTS)} requirements {proven} are proven, {later} are left for later, and from "]
+    parts.append(f"{len(REQUIREMENTS) - proven - later} we diverge.\n")
+    for topic, rows in itertools.groupby(REQUIREMENTS, key=lambda one: one.topic):
+        parts.append(f"\n## {topic}\n\n| | level | what is asked | proven by, or why not |\n")
+        parts.append("| --- | --- | --- | --- |\n")
+        parts += [
+            f"| {one.name} | {one.level} | {one.text} ({one.source}) | {_describe_proof(one, proofs)} |\n"
+            for one in rows
+        ]
+    return "".join([*parts, "\n"])
+
+
+def _describe_proof(requirement: Requirement, proofs: Sequence[Proof]) -> str:
+    if requirement.deferred:
+        return f"*Later:* {requirement.deferred}."
+    if requirement.divergence:
+        return f"*Diverges:* {requirement.divergence}."
+    by_file: dict[str, list[str]] = {}
+    for proof in proofs:
+        if proof.requirement == requirement.name:
+            by_file.setdefault(proof.file, []).append(proof.test.removeprefix("test_").replace("_", " "))
+    return "<br>".join(
+        f"[{file.rpartition('/')[2]}](../{file}): {'; '.join(sentences)}" for file, sentences in by_file.items()
+    )
+
+
 _WRITERS: Mapping[str, Callable[[], str]] = {
     "decisions": build_decisions,
     "members": build_members,
+    "requirements": build_requirements,
     "settings": build_settings,
 }
 
