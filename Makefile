@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BENCH_FLAGS ?=
 DEMO_FLAGS ?=
+FUZZ_FLAGS ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
 PYTEST_PREFIX ?=
@@ -18,12 +19,13 @@ define step
 @printf '\n== %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '   %s s\n' "$$(($$(date +%s) - start))"
 endef
 
-.PHONY: help demo test bench lint format docs lock clean
+.PHONY: help demo test bench fuzz lint format docs lock clean
 
 help:
 	@echo 'make demo     sign a client in and call a protected tool      DEMO_FLAGS="--browser --keep"'
 	@echo 'make test     every check and every test                      PYTEST_FLAGS="-k consent"'
 	@echo 'make bench    what a request costs, beside a floor            BENCH_FLAGS="--rounds 15"'
+	@echo 'make fuzz     invent input for the parsers, for 20 minutes    FUZZ_FLAGS="client_id --seconds 60"'
 	@echo 'make lint     the checks that run no test'
 	@echo 'make format   put the code in its form'
 	@echo 'make docs     write the parts of docs/ that are made from the source'
@@ -41,6 +43,9 @@ test: lint
 bench: $(VENV)/.demo-installed
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
+fuzz: $(VENV)/.fuzz-installed
+	@$(BIN)/python -m fuzz.run $(FUZZ_FLAGS)
+
 lint: $(VENV)/.test-installed
 	$(call step,ruff check,$(BIN)/ruff check .)
 	$(call step,ruff format --check,$(BIN)/ruff format --check .)
@@ -57,10 +62,11 @@ docs: $(VENV)/.test-installed
 lock: $(VENV)/.lock-installed
 	$(COMPILE) pyproject.toml --all-extras --group build --group dev --output-file requirements/test.txt
 	$(COMPILE) pyproject.toml --extra demo --group build --constraint requirements/test.txt --output-file requirements/demo.txt
+	$(COMPILE) --group fuzz --output-file requirements/fuzz.txt
 	$(COMPILE) --group lock --output-file requirements/lock.txt
 
 clean:
-	rm -rf $(VENV) build dist test-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist test-output fuzz/crashes fuzz/found .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path './.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # requirements/test.txt holds everything that requirements/demo.txt does, in the same versions.
@@ -74,6 +80,11 @@ $(VENV)/.demo-installed: requirements/demo.txt pyproject.toml $(VENV)/.created
 	@echo 'Installing what the demo needs into $(VENV) (once, less than a minute)'
 	@$(PIP_INSTALL) --require-hashes --requirement requirements/demo.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Beside what the tests have, so that they can run it. atheris has wheels for Linux on x86-64; elsewhere nothing comes.
+$(VENV)/.fuzz-installed: requirements/fuzz.txt $(VENV)/.demo-installed
+	@$(PIP_INSTALL) --require-hashes --requirement requirements/fuzz.txt
 	@touch $@
 
 $(VENV)/.lock-installed: requirements/lock.txt $(VENV)/.created

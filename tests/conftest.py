@@ -6,6 +6,7 @@ and pytest's summary gives the reason. ``NAMEPLATE_REQUIRE="browser npm postgres
 
 import asyncio
 import functools
+import importlib.util
 import os
 import secrets
 import shutil
@@ -24,7 +25,7 @@ import pytest
 TOLD = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("NAMEPLATE_")}
 
 # One conftest.py, so that mypy knows which module that is; fixtures of a subject lie in a module of its name.
-pytest_plugins = ("chromium", "fetch_kit", "flow_world")
+pytest_plugins = ("chromium", "fetch_kit", "flow_world", "key_set_kit")
 pytest.register_assert_rewrite("nameplate.testing.store_contract")
 
 NODE_PEERS = Path(__file__).parent / "interop" / "node" / "node_modules"
@@ -86,12 +87,18 @@ async def execute_sql(url: str, statement: str) -> None:
         await connection.close()
 
 
+def find_atheris() -> None:
+    """Whether atheris can be imported."""
+    if importlib.util.find_spec("atheris") is None:
+        raise ToolMissing("not installed; run make fuzz (it has wheels for Linux on x86-64)")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """A tool that some tests need: the marker and the fixture by which they say so, and how to find it."""
 
     marker: str
-    fixture: str
+    fixture: str | None
     find: Callable[[], object]
 
     def is_needed_by(self, item: pytest.Item) -> bool:
@@ -101,6 +108,7 @@ class Tool:
 
 # By the names that NAMEPLATE_REQUIRE uses.
 TOOLS = {
+    "atheris": Tool(marker="fuzz", fixture=None, find=find_atheris),
     "browser": Tool(marker="browser", fixture="chromium_executable", find=find_chromium),
     "npm": Tool(marker="interop", fixture="node_peers", find=find_node_peers),
     "postgres": Tool(marker="postgres", fixture="postgres_url", find=find_postgres),

@@ -178,6 +178,7 @@ def test_a_refused_client_is_explained_and_nobody_is_sent_anywhere(
     page.screenshot(path=SCREENSHOTS / "flow-6-no-document.png", full_page=True)
 
 
+@pytest.mark.proves("CIMD-94")
 def test_no_page_of_the_flow_logs_a_console_message_or_leaves_the_server(
     running: WorldThread, profile: BrowserContext
 ) -> None:

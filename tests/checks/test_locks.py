@@ -25,13 +25,14 @@ def list_wanted(lock: str) -> list[Requirement]:
     wanted = {
         "demo": runtime + extras["demo"] + groups["build"],
         "test": runtime + [each for extra in extras.values() for each in extra] + groups["build"] + groups["dev"],
+        "fuzz": groups["fuzz"],
         "lock": groups["lock"],
     }
     return [Requirement(each) for each in wanted[lock]]
 
 
 def test_the_locks_are_those_that_the_makefile_makes() -> None:
-    assert LOCKS.keys() == {"demo", "test", "lock"}
+    assert LOCKS.keys() == {"demo", "fuzz", "lock", "test"}
 
 
 @pytest.mark.parametrize("lock", LOCKS)

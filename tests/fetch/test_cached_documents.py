@@ -33,6 +33,7 @@ DAY = 24 * HOUR
 # Cached
 
 
+@pytest.mark.proves("CIMD-38", "CIMD-42", "CIMD-43", "MCP-10")
 async def test_a_fresh_document_is_not_fetched_again(
     server: HostileServer, documents: CachedDocuments, client_id: ClientIdUrl, clock: Clock
 ) -> None:
@@ -47,6 +48,7 @@ async def test_a_fresh_document_is_not_fetched_again(
     assert (len(server.requests), again.fetched_at) == (2, clock.now)
 
 
+@pytest.mark.proves("CIMD-8", "CIMD-9")
 async def test_ids_that_differ_in_anything_are_different_documents(
     server: HostileServer, documents: CachedDocuments
 ) -> None:
@@ -57,6 +59,7 @@ async def test_ids_that_differ_in_anything_are_different_documents(
     assert len(server.requests) == 4
 
 
+@pytest.mark.proves("CIMD-39", "MCP-10")
 async def test_no_store_is_obeyed(server: HostileServer, documents: CachedDocuments, client_id: ClientIdUrl) -> None:
     server.script = serve_documents("Cache-Control: no-store")
     for _ in range(3):
@@ -79,6 +82,7 @@ async def test_no_store_takes_the_former_copy_away(
         await documents.load_document(client_id)
 
 
+@pytest.mark.proves("CIMD-40", "CIMD-41")
 @pytest.mark.parametrize(
     ("status", "body"),
     [("500 Oops", b""), ("404 Gone", b""), ("200 OK", b"{}"), ("200 OK", b"\xff"), ("302 Found", b"")],
@@ -93,6 +97,7 @@ async def test_no_failure_is_remembered(
     assert (await documents.load_document(client_id)).metadata.client_id == client_id.text
 
 
+@pytest.mark.proves("CIMD-50", "CIMD-51")
 async def test_a_document_that_names_another_client_is_refused(
     server: HostileServer, documents: CachedDocuments, client_id: ClientIdUrl
 ) -> None:
@@ -104,6 +109,7 @@ async def test_a_document_that_names_another_client_is_refused(
 # Revalidated
 
 
+@pytest.mark.proves("CIMD-39", "MCP-10")
 async def test_a_304_renews_the_copy(
     server: HostileServer, documents: CachedDocuments, client_id: ClientIdUrl, clock: Clock
 ) -> None:
@@ -146,6 +152,7 @@ async def test_a_304_to_a_first_question_is_a_failure(
 # Shared
 
 
+@pytest.mark.proves("CIMD-44")
 async def test_a_hundred_loads_of_one_cold_id_make_one_request(
     server: HostileServer, documents: CachedDocuments, client_id: ClientIdUrl
 ) -> None:
@@ -215,6 +222,7 @@ async def say_nothing_and_close(exchange: Exchange) -> None:
     exchange.writer.close()
 
 
+@pytest.mark.proves("CIMD-45")
 @pytest.mark.parametrize(
     "script",
     [
@@ -272,11 +280,12 @@ async def test_a_certificate_that_changed_is_not_bridged(
             await documents.load_document(client_id, live_grant=live_grant)
 
 
+@pytest.mark.proves("CIMD-103")
 async def test_404_ends_a_live_grant_only_when_seen_twice_an_hour_apart(
     server: HostileServer, documents: CachedDocuments, client_id: ClientIdUrl, clock: Clock
 ) -> None:
     await documents.load_document(client_id, live_grant=True)
-    documents.keep_document(client_id.text)
+    await documents.record_approval(client_id.text)
     server.script = answer(status="404 Not Found")
     clock.now += 700
     assert (await documents.load_document(client_id, live_grant=True)).stale_because

@@ -36,6 +36,7 @@ def build_public_url(port: int = 443, host: str = PUBLIC_HOST) -> ClientIdUrl:
     return ClientIdUrl(text=f"https://{host}:{port}/c.json", host=host, port=port, target="/c.json")
 
 
+@pytest.mark.proves("CIMD-29", "CIMD-34")
 async def test_a_name_that_leads_to_loopback_is_refused_before_any_connection(
     make_fetcher: MakeFetcher, names: Names
 ) -> None:
@@ -48,6 +49,7 @@ async def test_a_name_that_leads_to_loopback_is_refused_before_any_connection(
     assert refusal.value.reason == "fetch.unreachable"
 
 
+@pytest.mark.proves("CIMD-31")
 @pytest.mark.parametrize(
     "addresses",
     [
@@ -74,6 +76,7 @@ async def test_one_bad_answer_refuses_the_whole_name(
         await make_fetcher(1024, deadline_seconds=1.0).fetch(build_public_url())
 
 
+@pytest.mark.proves("CIMD-29")
 async def test_every_special_use_address_of_the_corpus_is_refused(make_fetcher: MakeFetcher, names: Names) -> None:
     rows = [json.loads(line) for line in (VECTORS / "addresses.jsonl").read_text().splitlines()]
     special = [row["ip"] for row in rows if row["public"] is False and not row.get("contested")]
@@ -85,6 +88,7 @@ async def test_every_special_use_address_of_the_corpus_is_refused(make_fetcher: 
             await fetcher.fetch(build_public_url())
 
 
+@pytest.mark.proves("CIMD-31")
 async def test_the_next_connection_is_judged_anew_when_the_name_moved(
     server: HostileServer, make_fetcher: MakeFetcher, names: Names
 ) -> None:
@@ -102,6 +106,7 @@ async def test_the_next_connection_is_judged_anew_when_the_name_moved(
         assert inside.accepted == 0
 
 
+@pytest.mark.proves("CIMD-29")
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "169.254.169.254"])
 async def test_an_address_in_place_of_a_name_is_judged_without_dns(
     make_fetcher: MakeFetcher, names: Names, host: str
@@ -123,6 +128,7 @@ async def test_a_port_of_another_service_is_refused_without_dns(
 # Private hosts (decision 3)
 
 
+@pytest.mark.proves("CIMD-33")
 async def test_a_private_host_leads_to_its_own_network_only(
     server: HostileServer, make_fetcher: MakeFetcher, names: Names
 ) -> None:
@@ -134,6 +140,7 @@ async def test_a_private_host_leads_to_its_own_network_only(
     assert server.connections == 0
 
 
+@pytest.mark.proves("CIMD-34")
 async def test_another_name_does_not_reach_a_declared_network(
     server: HostileServer, make_fetcher: MakeFetcher, names: Names
 ) -> None:
@@ -232,6 +239,7 @@ class RedirectingLoop(asyncio.SelectorEventLoop):
         await super().sock_connect(sock, self.elsewhere)
 
 
+@pytest.mark.proves("CIMD-31")
 def test_a_connection_that_leads_elsewhere_is_refused_before_a_byte_is_sent(tls: ssl.SSLContext, ca_file: Path) -> None:
     async def main() -> None:
         async with HostileServer(tls, answer()) as server:

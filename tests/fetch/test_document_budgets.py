@@ -44,12 +44,13 @@ async def say_nothing_and_close(exchange: Exchange) -> None:
 # Bounded
 
 
+@pytest.mark.proves("CIMD-44")
 async def test_strangers_do_not_push_out_clients_that_hold_a_grant(
     server: HostileServer, make_documents: MakeDocuments, client_id: ClientIdUrl
 ) -> None:
     documents = make_documents(other_entries=5)
     await documents.load_document(client_id)
-    documents.keep_document(client_id.text)
+    await documents.record_approval(client_id.text)
     for number in range(20):
         await documents.load_document(build_url(server.port, f"/stranger{number}.json"))
     count = len(server.requests)
@@ -57,6 +58,7 @@ async def test_strangers_do_not_push_out_clients_that_hold_a_grant(
     assert len(server.requests) == count
 
 
+@pytest.mark.proves("CIMD-44")
 async def test_a_spent_budget_refuses_at_once_and_known_clients_have_a_reserve(
     server: HostileServer, make_documents: MakeDocuments, client_id: ClientIdUrl, clock: Clock
 ) -> None:
@@ -72,6 +74,7 @@ async def test_a_spent_budget_refuses_at_once_and_known_clients_have_a_reserve(
     await documents.load_document(client_id, live_grant=True)
 
 
+@pytest.mark.proves("CIMD-44")
 async def test_a_host_is_not_asked_more_than_its_budget_allows(
     server: HostileServer, make_documents: MakeDocuments, clock: Clock
 ) -> None:
@@ -94,6 +97,7 @@ async def test_a_busy_refusal_is_bridged_by_a_last_good_copy(
     assert "budget" in (await documents.load_document(client_id)).stale_because
 
 
+@pytest.mark.proves("CIMD-28")
 async def test_tar_pits_fill_only_the_slots_of_their_site(
     server: HostileServer, make_documents: MakeDocuments, make_fetcher: MakeFetcher, names: Names, tls: ssl.SSLContext
 ) -> None:
@@ -112,6 +116,7 @@ async def test_tar_pits_fill_only_the_slots_of_their_site(
     assert pit.accepted <= 4
 
 
+@pytest.mark.proves("CIMD-28")
 async def test_slow_dns_of_two_hundred_names_delays_no_other_client(
     server: HostileServer, make_documents: MakeDocuments, ca_file: Path, clock: Clock
 ) -> None:
@@ -128,7 +133,7 @@ async def test_slow_dns_of_two_hundred_names_delays_no_other_client(
     documents = make_documents(GuardedFetcher(options, resolver=SystemResolver(lookup=lookup), clock=clock))
     slow = [asyncio.create_task(documents.load_document(build_url(server.port, host=host))) for host in hosts]
     await asyncio.sleep(0)
-    documents.keep_document(build_url(server.port).text)
+    await documents.record_approval(build_url(server.port).text)
     await documents.load_document(build_url(server.port))
     assert sum(not load.done() for load in slow) == 96  # three quarters of all slots; the others were refused at once
     released.set()
@@ -252,6 +257,7 @@ async def test_a_broken_rule_and_a_bridged_failure_do_not_wait(
         assert (await documents.load_document(client_id)).stale_because
 
 
+@pytest.mark.proves("CIMD-76", "MCP-11")
 async def test_a_client_without_a_name_is_accepted_only_where_that_is_allowed(
     server: HostileServer, make_fetcher: MakeFetcher, client_id: ClientIdUrl, clock: Clock
 ) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fetch_kit import build_document
 from nameplate.errors import BadStatus
 from nameplate.fetch import DocumentOptions, FetchedResponse
-from nameplate.fetch.copies import Copy, DocumentCache, build_copy, renew_copy
+from nameplate.fetch.copies import Copy, DocumentCache, build_copy, build_record, renew_copy, restore_copy
 from nameplate.protocol.client_metadata import parse_client_metadata
 from nameplate.protocol.freshness import FreshnessLimits
 
@@ -67,6 +67,7 @@ def test_an_id_can_be_kept_before_and_without_a_copy() -> None:
     assert (cache.find("a"), cache.is_kept("a")) == (None, True)
 
 
+@pytest.mark.proves("CIMD-44")
 @given(
     st.lists(
         st.tuples(st.sampled_from(["put", "keep", "drop", "find"]), st.sampled_from("abcdef"), st.integers(1, 400)),
@@ -117,3 +118,27 @@ def test_a_304_for_another_version_is_no_answer(etag: str) -> None:
 def test_a_304_may_name_our_version_weakly(etag: str) -> None:
     renewed = renew_copy(make_copy(100, ("etag", '"1"')), build_response(("etag", etag), status=304), FreshnessLimits())
     assert renewed.freshness.etag == etag
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("cache-control", "max-age=900"), ("etag", '"1"'), ("age", "500"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")),
+        (("expires", "0"), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"), ("x-other", "\xff")),
+        (("cache-control", "s-maxage=100000"), ("cache-control", "no-cache"), ("etag", 'W/"\xfc"')),
+    ],
+)
+def test_a_copy_comes_back_from_the_store_as_it_was(headers: tuple[tuple[str, str], ...]) -> None:
+    copy = make_copy(100, *headers)
+    record = build_record(copy, last_good_seconds=86400)
+    stands_in_seconds = 0 if copy.freshness.must_revalidate else 86400
+    assert record.last_good_until == copy.document.fresh_until + stands_in_seconds
+    assert restore_copy(record, METADATA, FreshnessLimits()) == copy
+
+
+@pytest.mark.parametrize("directives", ["no-store", "private, max-age=600"])
+def test_nothing_of_what_must_not_be_kept_is_recorded(directives: str) -> None:
+    record = build_record(make_copy(100, ("cache-control", directives), ("etag", '"1"')), last_good_seconds=86400)
+    assert (record.client_id, record.body, record.headers) == (URL, b"", ())
+    assert record.last_good_until == record.fresh_until == NOW

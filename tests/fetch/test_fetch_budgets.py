@@ -1,5 +1,7 @@
 """Budgets, slots and the circuit breaker, by themselves."""
 
+from contextlib import ExitStack
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,9 @@ from nameplate.fetch import DocumentOptions
 from nameplate.fetch.budgets import CircuitBreaker, FetchBudget, Slots
 
 
-def spend(budget: FetchBudget, host: str, now: float, *, known: bool = False) -> bool:
+def spend(budget: FetchBudget, host: str, now: float, *, source: str = "", known: bool = False) -> bool:
     try:
-        budget.spend(host, known=known, now=now)
+        budget.spend(host, source=source, known=known, now=now)
     except Busy:
         return False
     return True
@@ -26,11 +28,11 @@ def test_a_host_is_asked_a_burst_and_then_at_a_rate() -> None:
 
 def test_the_wait_that_is_named_is_long_enough() -> None:
     budget = FetchBudget(DocumentOptions(host_burst=1, host_per_second=0.1))
-    budget.spend("a.example", known=False, now=0.0)
+    budget.spend("a.example", source="", known=False, now=0.0)
     with pytest.raises(Busy) as busy:
-        budget.spend("a.example", known=False, now=1.0)
+        budget.spend("a.example", source="", known=False, now=1.0)
     assert busy.value.retry_after_seconds == 9
-    budget.spend("a.example", known=False, now=10.0)
+    budget.spend("a.example", source="", known=False, now=10.0)
 
 
 def test_a_share_of_the_total_is_kept_for_known_clients() -> None:
@@ -62,19 +64,39 @@ def test_a_clock_that_jumps_back_refills_nothing() -> None:
     assert spend(budget, "a.example", 11.0)
 
 
+def test_a_source_is_charged_for_strangers_only() -> None:
+    budget = FetchBudget(DocumentOptions(source_burst=2, source_per_second=0.5))
+    assert [spend(budget, f"h{n}.example", 0.0, source="192.0.2.1") for n in range(4)] == [True, True, False, False]
+    assert spend(budget, "h.example", 0.0, source="192.0.2.2")
+    assert spend(budget, "h.example", 0.0, source="192.0.2.1", known=True)
+    assert spend(budget, "h.example", 0.0), "a caller that names no source"
+    assert [spend(budget, "h.example", 2.0, source="192.0.2.1") for _ in range(2)] == [True, False]
+
+
+def test_what_is_given_back_can_be_spent_again_and_is_no_more_than_there_was() -> None:
+    budget = FetchBudget(DocumentOptions(source_burst=1, host_burst=1, total_burst=1, reserved_share=0.0))
+    assert [spend(budget, "a.example", 0.0, source="s") for _ in range(2)] == [True, False]
+    for _ in range(3):
+        budget.give_back("a.example", source="s", now=0.0)
+    assert [spend(budget, "a.example", 0.0, source="s") for _ in range(2)] == [True, False]
+
+
 def test_slots_are_bounded_per_site_and_in_all_with_a_reserve() -> None:
     slots = Slots(DocumentOptions(total_at_once=4, site_at_once=2, reserved_share=0.25))
-    for host in ("a.evil.example", "b.evil.example"):
-        slots.check(host, known=False)
-        slots.take(host)
-    with pytest.raises(Busy):
-        slots.check("c.evil.example", known=False)
-    slots.take("www.other.example")
-    with pytest.raises(Busy):
-        slots.check("www.third.test", known=False)
-    slots.check("www.third.test", known=True)
-    slots.free("a.evil.example")
-    slots.check("c.evil.example", known=False)
+    with ExitStack() as evil, ExitStack() as others:
+        for host in ("a.evil.example", "b.evil.example"):
+            evil.enter_context(slots.hold(host, known=False))
+        with pytest.raises(Busy), slots.hold("c.evil.example", known=False):
+            pass
+        others.enter_context(slots.hold("www.other.example", known=False))
+        with pytest.raises(Busy), slots.hold("www.third.test", known=False):
+            pass
+        with slots.hold("www.third.test", known=True), pytest.raises(Busy), slots.hold("www.fourth.test", known=True):
+            pass
+        evil.close()
+        with slots.hold("c.evil.example", known=False):
+            pass
+    assert not slots._sites
 
 
 def test_a_host_that_cannot_be_reached_is_left_alone_then_tried_once() -> None:
@@ -109,9 +131,9 @@ def test_what_is_remembered_about_hosts_is_bounded() -> None:
     budget = FetchBudget(DocumentOptions(total_burst=10**6, total_per_second=1e6))
     breaker = CircuitBreaker(DocumentOptions(breaker_failures=1))
     for number in range(5000):
-        budget.spend(f"h{number}.example", known=False, now=0.0)
+        budget.spend(f"h{number}.example", source=f"s{number}", known=False, now=0.0)
         breaker.record_failure(f"h{number}.example", 443, 0.0)
-    assert len(budget._hosts) == len(breaker._circuits) == 4096
+    assert len(budget._hosts) == len(budget._sources) == len(breaker._circuits) == 4096
 
 
 def test_options_that_cannot_work_are_refused() -> None:

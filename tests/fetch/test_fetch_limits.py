@@ -28,12 +28,14 @@ def anyio_backend(either_loop: Any) -> Any:
     return either_loop
 
 
+@pytest.mark.proves("CIMD-27")
 async def test_a_body_of_exactly_the_limit_is_taken(server: HostileServer, fetcher: GuardedFetcher) -> None:
     for script in (answer(b" " * 5120), send(_chunked(b" " * 5120)), send(_chunked(b" " * 5120, size=30))):
         server.script = script
         assert len((await fetcher.fetch(build_url(server.port))).body) == 5120
 
 
+@pytest.mark.proves("CIMD-27")
 async def test_a_body_of_one_byte_more_is_refused(server: HostileServer, fetcher: GuardedFetcher) -> None:
     for script in (
         answer(b" " * 5121),
@@ -68,6 +70,7 @@ async def test_a_content_length_beyond_the_limit_or_no_number_is_refused_at_once
     await server.wait_until_left()
 
 
+@pytest.mark.proves("CIMD-27")
 @pytest.mark.parametrize(
     "script",
     [
@@ -173,6 +176,7 @@ async def test_a_broken_answer_is_unreachable(server: HostileServer, fetcher: Gu
 # Time
 
 
+@pytest.mark.proves("CIMD-28")
 @pytest.mark.parametrize(
     "script",
     [

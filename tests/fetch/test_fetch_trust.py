@@ -39,6 +39,7 @@ async def fetch_from(context: ssl.SSLContext, make_fetcher: MakeFetcher) -> Host
     return server
 
 
+@pytest.mark.proves("CIMD-46")
 @pytest.mark.parametrize(
     "certificate",
     [
@@ -111,6 +112,7 @@ async def test_a_handshake_that_never_comes_ends_at_the_deadline(make_fetcher: M
         assert type(failure.value).__name__ == "TimedOut"
 
 
+@pytest.mark.proves("CIMD-32")
 async def test_the_environment_changes_nothing(
     server: HostileServer, make_fetcher: MakeFetcher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

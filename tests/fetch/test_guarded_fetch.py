@@ -27,6 +27,7 @@ pytestmark = pytest.mark.anyio
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
+@pytest.mark.proves("CIMD-26", "CIMD-43")
 async def test_the_request_is_a_bare_get_for_json(server: HostileServer, fetcher: GuardedFetcher) -> None:
     await fetcher.fetch(build_url(server.port, "/a/b.json?v=1"))
     lines = server.requests[0].request.decode().split("\r\n")
@@ -50,6 +51,7 @@ async def test_an_answer_carries_its_headers_body_and_time(server: HostileServer
     assert ("x-latin", "é") in response.headers
 
 
+@pytest.mark.proves("CIMD-24")
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -67,6 +69,7 @@ async def test_a_json_type_is_taken(server: HostileServer, fetcher: GuardedFetch
     assert (await fetcher.fetch(build_url(server.port))).body == b"{}"
 
 
+@pytest.mark.proves("CIMD-25")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -94,12 +97,14 @@ async def test_another_type_or_any_encoding_is_refused(
         await fetcher.fetch(build_url(server.port))
 
 
+@pytest.mark.proves("CIMD-25")
 async def test_a_missing_type_is_refused(server: HostileServer, fetcher: GuardedFetcher) -> None:
     server.script = send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
     with pytest.raises(BadMediaType):
         await fetcher.fetch(build_url(server.port))
 
 
+@pytest.mark.proves("CIMD-27")
 async def test_a_gzip_bomb_is_refused_without_reading_it(server: HostileServer, fetcher: GuardedFetcher) -> None:
     bomb = gzip.compress(b"{" + b" " * 5_000_000 + b"}")
     server.script = answer(bomb[:5000], headers=["Content-Type: application/json", "Content-Encoding: gzip"])
@@ -107,6 +112,7 @@ async def test_a_gzip_bomb_is_refused_without_reading_it(server: HostileServer, 
         await fetcher.fetch(build_url(server.port))
 
 
+@pytest.mark.proves("CIMD-21")
 @pytest.mark.parametrize(
     "status", ["201 C", "202 A", "203 N", "206 P", "299 X", "400 B", "401 U", "404 N", "500 I", "503 S"]
 )
@@ -130,6 +136,7 @@ async def test_switching_protocols_is_refused(server: HostileServer, fetcher: Gu
         await fetcher.fetch(build_url(server.port))
 
 
+@pytest.mark.proves("CIMD-21", "CIMD-22")
 @pytest.mark.parametrize("status", ["300 M", "301 M", "302 F", "303 S", "305 U", "307 T", "308 P"])
 async def test_a_redirect_is_refused_and_not_followed(
     server: HostileServer, fetcher: GuardedFetcher, status: str
@@ -140,12 +147,14 @@ async def test_a_redirect_is_refused_and_not_followed(
     assert len(server.requests) == 1
 
 
+@pytest.mark.proves("CIMD-22")
 async def test_a_refresh_header_is_no_redirect(server: HostileServer, fetcher: GuardedFetcher) -> None:
     server.script = answer(headers=[f"Refresh: 0; url=https://{CLIENT_HOST}:{server.port}/other.json"])
     assert (await fetcher.fetch(build_url(server.port))).body == b"{}"
     assert len(server.requests) == 1
 
 
+@pytest.mark.proves("CIMD-21")
 async def test_304_is_an_answer_only_to_a_revalidation(server: HostileServer, fetcher: GuardedFetcher) -> None:
     server.script = send(b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n')
     with pytest.raises(BadStatus):

@@ -66,6 +66,7 @@ FRESH_UNTIL = NOW + 600
 COPY = make_copy(100, ("cache-control", "max-age=600"))
 
 
+@pytest.mark.proves("CIMD-45")
 @pytest.mark.parametrize("live_grant", [False, True])
 @pytest.mark.parametrize("failure", TRANSIENT, ids=name)
 def test_what_may_pass_is_bridged_for_a_day_past_freshness(failure: Failure, live_grant: bool) -> None:
@@ -74,6 +75,7 @@ def test_what_may_pass_is_bridged_for_a_day_past_freshness(failure: Failure, liv
     assert choose_error(failure, live_grant=live_grant, is_confirmed=False) is failure
 
 
+@pytest.mark.proves("CIMD-45")
 @pytest.mark.parametrize("live_grant", [False, True])
 @pytest.mark.parametrize("failure", UNTRUSTED, ids=name)
 def test_what_may_be_an_attack_is_never_bridged(failure: Failure, live_grant: bool) -> None:

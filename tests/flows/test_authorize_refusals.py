@@ -23,6 +23,7 @@ async def expect_page(world: World, url: str, reason: str, status: int = 400) ->
     return response.text
 
 
+@pytest.mark.proves("CIMD-80", "CIMD-113", "MCP-8")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -44,6 +45,7 @@ async def test_nothing_leads_back_to_a_client_that_is_not_proven(
     assert 'href="http://127.0.0.1:51763' not in text
 
 
+@pytest.mark.proves("MCP-6", "MCP-16")
 @pytest.mark.parametrize(
     ("changes", "code", "reason"),
     [
@@ -105,6 +107,7 @@ def publish_raw(world: World, path: str, document: HostedDocument) -> str:
     return world.host.url(path)
 
 
+@pytest.mark.proves("CIMD-21", "CIMD-37", "CIMD-51", "CIMD-113", "MCP-9")
 @pytest.mark.parametrize(
     ("document", "reason", "status"),
     [
@@ -134,6 +137,7 @@ async def test_a_host_that_does_not_answer_says_when_to_come_back(world: World) 
     assert "fetch." in response.text or "client_id." in response.text
 
 
+@pytest.mark.proves("CIMD-40")
 async def test_a_failure_is_not_remembered(world: World) -> None:
     client_id = publish_raw(world, "/late.json", HostedDocument(b"{}", status=500))
     url = world.authorize_url(world.attempt(client_id=client_id))
@@ -157,6 +161,7 @@ async def test_a_document_that_demands_a_key_is_refused_with_both_sides_named(wo
     assert "private_key_jwt" in text
 
 
+@pytest.mark.proves("CIMD-66")
 async def test_chatgpt_s_document_works_as_a_public_client(world: World) -> None:
     client_id = world.host.publish(
         "/chatgpt.json",
@@ -195,6 +200,7 @@ async def test_get_and_post_are_kept_apart(world: World) -> None:
     assert (await world.http.options(f"{world.issuer}/authorize")).status_code == 405
 
 
+@pytest.mark.proves("CIMD-110")
 async def test_switched_off_documents_are_neither_advertised_nor_accepted(tmp_path: Path) -> None:
     async with run_world(tmp_path, cimd={"enabled": False}) as world:
         metadata = (await world.http.get(f"{world.issuer}/.well-known/oauth-authorization-server")).json()

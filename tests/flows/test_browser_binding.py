@@ -1,5 +1,6 @@
 """The browser that answers is the one that was asked (AZ-13, CP-09 to CP-14)."""
 
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -117,6 +118,16 @@ async def test_guessing_is_throttled_and_other_accounts_are_not(world: World) ->
         assert (await user.submit(page, form, username="bob", password="x")).status == 401
         world.clock.advance(60)
         assert (await user.sign_in(page)).status == 401
+
+
+async def test_a_stranger_who_is_throttled_uses_up_nothing_that_the_owner_needs_elsewhere(world: World) -> None:
+    async with world.user(password="wrong") as stranger:
+        page = await stranger.open(world.authorize_url(world.attempt()))
+        assert {(await stranger.sign_in(page)).status for _ in range(70)} == {401, 429}
+    account = f"sign-in:account:{sha256(b'alice').hexdigest()[:16]}"
+    assert await world.server.context.store.spend(account, 50, capacity=60, refill_per_second=0.1, now=world.clock()), (
+        "five failures from one address took more than five from the budget for all addresses"
+    )
 
 
 async def test_a_new_session_id_is_made_at_every_sign_in(world: World) -> None:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.anyio
 NAMES = ("oauth-authorization-server", "openid-configuration")
 
 
+@pytest.mark.proves("CIMD-110", "CIMD-111", "MCP-5", "MCP-7")
 async def test_metadata_is_complete_and_true(world: World) -> None:
     response = await world.http.get(f"{world.issuer}/.well-known/oauth-authorization-server")
     assert response.status_code == 200
@@ -36,12 +37,14 @@ async def test_metadata_is_complete_and_true(world: World) -> None:
         assert (await world.http.get(metadata[endpoint])).status_code != 404
 
 
+@pytest.mark.proves("CIMD-110", "MCP-4", "MCP-5")
 async def test_both_names_serve_the_same_bytes_at_the_root(world: World) -> None:
     answers = [await world.http.get(f"{world.issuer}/.well-known/{name}") for name in NAMES]
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
 
 
+@pytest.mark.proves("MCP-4")
 async def test_an_issuer_with_a_path_is_found_inserted_and_appended(tmp_path: Path) -> None:
     async with run_world(tmp_path, issuer_path="/tenant/auth") as world:
         host = world.issuer.removesuffix("/tenant/auth")

@@ -96,6 +96,7 @@ async def run_resource(world: World) -> AsyncIterator[str]:
         yield origin
 
 
+@pytest.mark.proves("CIMD-43", "MCP-2")
 @pytest.mark.parametrize("name", sorted(ENTRIES.keys() - REFUSED.keys()))
 async def test_a_real_client_gets_its_tokens(tmp_path: Path, name: str) -> None:
     async with run_world_of(name, tmp_path) as world:
@@ -123,6 +124,7 @@ async def test_a_real_client_is_refused_with_the_reason(tmp_path: Path, name: st
         await expect_page(world, build_attempt(world, name), REFUSED[name])
 
 
+@pytest.mark.proves("CIMD-111")
 async def test_k01_claude_finds_the_flag_and_none(world: World) -> None:
     metadata = await fetch_metadata(world)
     assert metadata["client_id_metadata_document_supported"] is True
@@ -173,6 +175,7 @@ async def test_k06_a_dead_refresh_token_is_invalid_grant(world: World) -> None:
     assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
 
 
+@pytest.mark.proves("CIMD-81")
 async def test_k07_claude_code_takes_any_port_of_its_own_two_hosts(world: World) -> None:
     client_id = publish(world, "claude-code")
     for good in (
@@ -186,6 +189,7 @@ async def test_k07_claude_code_takes_any_port_of_its_own_two_hosts(world: World)
         await expect_page(world, attempt, "redirect_uri.not_registered")
 
 
+@pytest.mark.proves("CIMD-66")
 async def test_k08_chatgpt_works_as_the_public_client_that_it_also_is(world: World) -> None:
     redirect_uri = load_document("chatgpt")["redirect_uris"][0]
     assert await world.obtain_tokens(client_id=publish(world, "chatgpt"), redirect_uri=redirect_uri)
@@ -197,6 +201,7 @@ async def test_k10_a_document_that_knows_private_key_jwt_alone_is_told_so(world:
     assert "private_key_jwt" in await expect_page(world, attempt, "document.auth_method_unsupported")
 
 
+@pytest.mark.proves("CIMD-53")
 async def test_k11_members_that_nobody_registered_are_ignored(world: World) -> None:
     client_id = publish(
         world,
@@ -212,6 +217,7 @@ async def test_k11_members_that_nobody_registered_are_ignored(world: World) -> N
     assert await world.obtain_tokens(client_id=client_id, redirect_uri="http://localhost:3118/callback")
 
 
+@pytest.mark.proves("MCP-6", "MCP-7")
 async def test_k12_every_answer_to_the_client_names_the_issuer(world: World) -> None:
     issuer = (await fetch_metadata(world))["issuer"]
     changes = {"client_id": publish(world, "codex"), "redirect_uri": "http://127.0.0.1:49152/callback"}
@@ -299,6 +305,7 @@ async def test_k21_an_old_protocol_version_is_answered_like_any_other(world: Wor
             assert (await world.http.get(url, headers=headers)).status_code == 200
 
 
+@pytest.mark.proves("MCP-4", "MCP-31")
 async def test_k22_both_servers_are_discovered_wherever_clients_look(world: World) -> None:
     async with run_resource(world) as origin:
         for urls in (
@@ -325,6 +332,7 @@ async def test_k24_a_trailing_slash_belongs_to_the_redirect_uri(world: World) ->
     await expect_page(world, attempt, "redirect_uri.not_registered")
 
 
+@pytest.mark.proves("CIMD-90", "MCP-12")
 @pytest.mark.parametrize(
     "redirect_uri",
     ["https://oauth-redirect.googleusercontent.com/r/9f", "https://oauth2.slack.com/external/auth/callback"],
@@ -356,6 +364,7 @@ async def test_k27_a_document_served_as_plain_text_is_refused_for_that(world: Wo
     assert "application/json" in await expect_page(world, attempt, "fetch.media_type", 503)
 
 
+@pytest.mark.proves("CIMD-22", "CIMD-102")
 async def test_k28_two_documents_of_one_vendor_are_two_clients_and_a_redirect_is_none(world: World) -> None:
     redirect_uri = "https://app.notion.com/workflows/mcp/oauth/callback"
     document = {"client_name": "Notion", "redirect_uris": [redirect_uri]}
@@ -370,6 +379,7 @@ async def test_k28_two_documents_of_one_vendor_are_two_clients_and_a_redirect_is
     assert world.host.requests[-1] == "/metadata.json"
 
 
+@pytest.mark.proves("CIMD-89")
 async def test_k29_a_changed_document_applies_when_the_old_one_is_stale_and_ends_no_session(world: World) -> None:
     old, new = "http://localhost:40123/oauth_callback", "http://127.0.0.1:40123/oauth_callback"
     client_id = publish(world, "goose-2026-04", scope="notes:read", grant_types=["authorization_code", "refresh_token"])

@@ -23,6 +23,7 @@ async def read_token(world: World, token: str) -> dict[str, Any]:
     return dict(outcome.claims)
 
 
+@pytest.mark.proves("CIMD-3", "CIMD-20", "CIMD-90", "MCP-2", "MCP-6", "MCP-12", "MCP-15", "MCP-17")
 async def test_a_client_known_by_its_document_gets_a_token_through_a_person(world: World) -> None:
     attempt = world.attempt()
     async with world.user() as user:
@@ -59,6 +60,7 @@ async def test_a_client_known_by_its_document_gets_a_token_through_a_person(worl
     assert world.host.requests == ["/oauth/client.json"]
 
 
+@pytest.mark.proves("MCP-15")
 async def test_refreshing_rotates_and_keeps_scope_and_subject(world: World) -> None:
     first = await world.obtain_tokens(scope="notes:read notes:write")
     world.clock.advance(300)
@@ -92,6 +94,7 @@ async def test_the_same_person_has_the_same_sub_at_every_client(world: World) ->
     ]
 
 
+@pytest.mark.proves("MCP-6")
 async def test_a_denial_reaches_the_client_with_state_and_iss(world: World) -> None:
     async with world.user() as user:
         url = await user.authorize(world.authorize_url(world.attempt()), answer="deny")
@@ -102,6 +105,7 @@ async def test_a_denial_reaches_the_client_with_state_and_iss(world: World) -> N
     assert "code" not in answer
 
 
+@pytest.mark.proves("CIMD-98")
 async def test_a_signed_in_person_is_only_asked_for_consent(world: World) -> None:
     async with world.user() as user:
         await user.authorize(world.authorize_url(world.attempt()))
@@ -139,6 +143,7 @@ async def test_a_document_without_refresh_token_in_its_grant_types_gets_none(wor
     assert "refresh_token" not in await world.obtain_tokens(client_id=client_id)
 
 
+@pytest.mark.proves("CIMD-62")
 async def test_a_document_without_grant_types_gets_a_refresh_token_that_works(world: World) -> None:
     client_id = world.host.publish("/silent.json", {"client_name": "S", "redirect_uris": ["http://127.0.0.1/callback"]})
     tokens = await world.obtain_tokens(client_id=client_id)
@@ -146,6 +151,7 @@ async def test_a_document_without_grant_types_gets_a_refresh_token_that_works(wo
     assert response.status_code == 200
 
 
+@pytest.mark.proves("MCP-17")
 @pytest.mark.parametrize("resource", [None, "HTTP://127.0.0.1:8000/mcp", "http://127.0.0.1:8000/mcp/"])
 async def test_the_canonical_form_of_the_resource_is_enough(world: World, resource: str | None) -> None:
     tokens = await world.obtain_tokens(resource=resource)

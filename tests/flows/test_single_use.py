@@ -70,6 +70,7 @@ async def test_a_repeat_says_how_much_time_is_left(world: World) -> None:
     assert repeat == {**first, "expires_in": first["expires_in"] - 76}
 
 
+@pytest.mark.proves("MCP-15")
 async def test_a_refresh_token_reused_outside_the_window_ends_the_grant(world: World) -> None:
     tokens = await world.obtain_tokens()
     successor = (await world.refresh(tokens["refresh_token"])).json()["refresh_token"]
@@ -78,6 +79,7 @@ async def test_a_refresh_token_reused_outside_the_window_ends_the_grant(world: W
     assert (await world.refresh(successor)).json()["error"] == "invalid_grant"
 
 
+@pytest.mark.proves("MCP-15")
 async def test_a_repeat_after_the_successor_was_used_ends_the_grant(world: World) -> None:
     tokens = await world.obtain_tokens()
     second = (await world.refresh(tokens["refresh_token"])).json()["refresh_token"]

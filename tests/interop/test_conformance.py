@@ -64,6 +64,7 @@ async def answer(user: HeadlessUser, url: str) -> None:
         assert (await http.get(came_back)).status_code == 200
 
 
+@pytest.mark.proves("CIMD-110", "MCP-2", "MCP-4")
 @pytest.mark.parametrize("issuer_path", ["", "/tenant/auth"])
 async def test_the_authorization_leg_passes(tmp_path: Path, node_peers: Path, issuer_path: str) -> None:
     async with run_interop_world(tmp_path, issuer_path=issuer_path) as world:

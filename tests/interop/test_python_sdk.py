@@ -116,6 +116,7 @@ async def expect_refusal(person: Person, message: str) -> None:
     assert person.world.asked[1] == 0
 
 
+@pytest.mark.proves("MCP-2")
 @pytest.mark.parametrize("mode", MODES)
 async def test_it_signs_in_calls_a_tool_and_steps_up_for_another(tmp_path: Path, mode: Mode) -> None:
     async with run_interop_world(tmp_path) as world, connect(Person(world=world), mode) as peer:
@@ -144,6 +145,7 @@ async def test_a_token_that_expired_on_the_servers_clock_alone_leads_to_the_pers
         assert world.asked == (2, 2)
 
 
+@pytest.mark.proves("CIMD-117")
 async def test_a_restart_between_code_and_token_and_before_the_refresh_goes_unnoticed(tmp_path: Path) -> None:
     """K31: nor is the client's document needed any more."""
     async with run_interop_world(tmp_path) as world, connect(Person(world=world, restarts_server=True)) as peer:

@@ -66,6 +66,7 @@ def test_a_signature_of_any_length_is_just_wrong(key: Any, alg: str) -> None:
 # JA-01
 
 
+@pytest.mark.proves("MCP-37")
 @pytest.mark.parametrize(
     "alg", ["none", "None", "nOnE", "NONE", "", "HS256", "HS384", "HS512", "ES256K", "es256", None, 1, []]
 )
@@ -95,6 +96,7 @@ def test_three_parts_are_needed_and_none_may_be_empty(token: str) -> None:
     assert verify(token) == Refused("malformed")
 
 
+@pytest.mark.proves("MCP-37")
 def test_an_unsigned_token_is_refused_although_its_header_names_a_good_algorithm() -> None:
     token = sign_with(EC_KEY, HEADER)
     assert verify(token.rpartition(".")[0] + ".") == Refused("malformed")

@@ -80,6 +80,7 @@ def test_a_good_token_is_read() -> None:
         token.claims["sub"] = "other"  # type: ignore[index]  # the claims are for reading
 
 
+@pytest.mark.proves("MCP-37")
 @pytest.mark.parametrize(
     "issuer",
     [None, "", ISSUER + "/", ISSUER.upper(), "https://login.example.com:443", "https://other.example", [ISSUER], 1],
@@ -88,6 +89,7 @@ def test_the_issuer_is_compared_byte_for_byte(issuer: object) -> None:
     assert find_reason({**CLAIMS, "iss": issuer}) == "token.wrong_issuer"
 
 
+@pytest.mark.proves("MCP-37")
 @pytest.mark.parametrize(
     "audience",
     [
@@ -117,6 +119,7 @@ def test_the_audience_may_be_an_array_of_us_alone() -> None:
     assert check({**CLAIMS, "aud": [RESOURCE]}).resource == RESOURCE
 
 
+@pytest.mark.proves("MCP-37")
 @pytest.mark.parametrize("claim", ["iss", "sub", "aud", "client_id", "exp", "iat", "jti"])
 def test_every_claim_of_the_profile_is_needed(claim: str) -> None:
     reason = find_reason({name: value for name, value in CLAIMS.items() if name != claim})
@@ -140,6 +143,7 @@ def test_a_malformed_scope_is_refused(value: object) -> None:
     assert find_reason({**CLAIMS, "scope": value}) == "token.claim_invalid"
 
 
+@pytest.mark.proves("MCP-37")
 def test_a_token_expires_after_the_leeway() -> None:
     assert check(CLAIMS, now=NOW + 309).expires_at == NOW + 300
     assert find_reason(CLAIMS, now=NOW + 310) == "token.expired"
@@ -147,6 +151,7 @@ def test_a_token_expires_after_the_leeway() -> None:
         check(CLAIMS, now=NOW + 300, leeway_seconds=0)
 
 
+@pytest.mark.proves("MCP-37")
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 def test_a_token_from_the_future_is_refused_beyond_the_leeway(claim: str) -> None:
     assert check({**CLAIMS, claim: NOW + 10}).jti == "id"

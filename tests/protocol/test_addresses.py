@@ -20,6 +20,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 ROWS = [json.loads(line) for line in (VECTORS / "addresses.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.proves("CIMD-29")
 def test_every_row_of_the_corpus_holds() -> None:
     """The contested ones too: docs/decisions/0001-client-identifier-corpus.md says why."""
     assert len(ROWS) == 443
@@ -47,6 +48,7 @@ def test_whatever_python_calls_not_global_is_special_use(address: IPv4Address | 
         assert is_special_use(str(address))
 
 
+@pytest.mark.proves("CIMD-29")
 @given(st.ip_addresses(v=4), st.sampled_from(["::ffff:{}", "64:ff9b::{}"]))
 def test_an_embedded_address_is_judged_as_itself(address: IPv4Address, form: str) -> None:
     embedded = str(IPv6Address(form.format(address)))

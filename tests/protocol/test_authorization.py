@@ -35,9 +35,7 @@ RESOURCE = ProtectedResource(
     scopes=(ScopeOffer(name="notes:read", description="Read"), ScopeOffer(name="notes:write", description="Write")),
 )
 OTHER_RESOURCE = ProtectedResource(identifier="https://mcp.example.com/other", name="Other")
-POLICY = AuthorizationPolicy(
-    issuer=ISSUER, own_urls=frozenset({ISSUER, f"{ISSUER}/", f"{ISSUER}/authorize"}), resources=(RESOURCE,)
-)
+POLICY = AuthorizationPolicy(issuer=ISSUER, resources=(RESOURCE,))
 TARGET = RedirectTarget(uri=REDIRECT_URI, registered=REDIRECT_URI, kind="https", host="app.example.com")
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 GOOD = {
@@ -85,6 +83,7 @@ def test_a_good_request_passes_every_check() -> None:
     )
 
 
+@pytest.mark.proves("CIMD-15", "CIMD-113")
 @pytest.mark.parametrize(
     ("client_id", "code", "reason"),
     [
@@ -112,13 +111,15 @@ def test_an_id_that_cannot_be_a_client_ends_on_our_own_page(client_id: str | Non
     assert (refused.value.code, refused.value.reason, refused.value.status) == (code, reason, 400)
 
 
+@pytest.mark.proves("CIMD-110")
 def test_where_documents_are_switched_off_no_url_is_a_client() -> None:
-    policy = AuthorizationPolicy(issuer=ISSUER, own_urls=frozenset(), resources=(RESOURCE,), documents_enabled=False)
+    policy = AuthorizationPolicy(issuer=ISSUER, resources=(RESOURCE,), documents_enabled=False)
     with pytest.raises(AuthorizationPageError) as refused:
         parse_client(build_parameters(), policy)
     assert (refused.value.code, refused.value.reason) == ("invalid_client", "client.cimd_disabled")
 
 
+@pytest.mark.proves("CIMD-80", "CIMD-88")
 @pytest.mark.parametrize(
     ("requested", "registered", "allowed", "reason"),
     [
@@ -212,6 +213,7 @@ def test_a_bad_parameter_gets_the_code_that_the_specification_assigns(
     assert (refused.value.code, refused.value.reason) == (code, reason)
 
 
+@pytest.mark.proves("MCP-17")
 @pytest.mark.parametrize(
     ("resources", "declared", "reason"),
     [
@@ -225,12 +227,13 @@ def test_a_bad_parameter_gets_the_code_that_the_specification_assigns(
 def test_a_request_for_no_declared_resource_is_invalid_target(
     resources: tuple[str, ...], declared: tuple[ProtectedResource, ...], reason: str
 ) -> None:
-    policy = AuthorizationPolicy(issuer=ISSUER, own_urls=frozenset(), resources=declared)
+    policy = AuthorizationPolicy(issuer=ISSUER, resources=declared)
     with pytest.raises(AuthorizationError) as refused:
         check(build_parameters(resources), policy=policy)
     assert (refused.value.code, refused.value.reason) == ("invalid_target", reason)
 
 
+@pytest.mark.proves("CIMD-63", "CIMD-67")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -256,6 +259,7 @@ def test_the_method_that_a_document_requires_is_named_for_its_developer() -> Non
         check(build_parameters(), build_client(auth_methods=('"><script>',)))
 
 
+@pytest.mark.proves("CIMD-66")
 def test_one_method_in_common_is_enough() -> None:
     client = build_client(auth_methods=("private_key_jwt", "none"))
     assert check(build_parameters(), client).client == client
@@ -328,6 +332,7 @@ def read_query(url: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
 
 
+@pytest.mark.proves("MCP-6", "MCP-7")
 @pytest.mark.parametrize("state", [None, "st-1", "a b&iss=evil", "\r\nSet-Cookie: a=b", "ü\u202e"])
 def test_a_success_brings_code_state_and_issuer_once_each(state: str | None) -> None:
     url = build_success_redirect(f"{REDIRECT_URI}?a=1&iss=evil&code=x", code="npc_1", state=state, issuer=ISSUER)
@@ -338,6 +343,7 @@ def test_a_success_brings_code_state_and_issuer_once_each(state: str | None) -> 
     assert read_query(url) == expected
 
 
+@pytest.mark.proves("MCP-6")
 def test_an_error_brings_code_description_state_and_issuer() -> None:
     error = AuthorizationError("access_denied", "The person declined.", reason="authorization.denied_by_person")
     url = build_error_redirect(REDIRECT_URI, error, state="st 1", issuer=ISSUER)

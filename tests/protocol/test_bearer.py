@@ -30,6 +30,7 @@ def test_no_header_and_other_schemes_bring_no_token(values: list[bytes]) -> None
     assert parse_authorization_header(values) is None
 
 
+@pytest.mark.proves("MCP-33")
 @pytest.mark.parametrize(
     "value",
     [
@@ -61,6 +62,7 @@ def test_a_malformed_header_is_a_bad_request(value: bytes) -> None:
     assert caught.value.reason == "token.malformed_header"
 
 
+@pytest.mark.proves("MCP-39")
 @pytest.mark.parametrize("values", [[b"Bearer a", b"Bearer a"], [b"Bearer a", b"Basic b"], [b"", b""]])
 def test_a_repeated_header_is_a_bad_request(values: list[bytes]) -> None:
     with pytest.raises(BearerError) as caught:
@@ -77,6 +79,7 @@ def test_a_token_is_never_anything_but_its_grammar(values: list[bytes]) -> None:
     assert token is None or re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", token)
 
 
+@pytest.mark.proves("MCP-42")
 def test_a_challenge_without_credentials_names_no_error() -> None:
     expected = f'Bearer resource_metadata="{METADATA_URL}", scope="read write"'
     missing = BearerError("", "An access token is needed.", reason="token.missing")
@@ -112,6 +115,7 @@ def test_nothing_breaks_out_of_a_challenge(description: str, url: str, scope: li
 IMPLIES = {"admin": ("write",), "write": ("read",), "loop": ("loop", "admin")}
 
 
+@pytest.mark.proves("MCP-36")
 @pytest.mark.parametrize(
     ("granted", "needed", "is_enough"),
     [
@@ -139,6 +143,7 @@ def test_without_a_hierarchy_nothing_is_implied() -> None:
     assert not is_scope_sufficient(["admin"], ["read"])
 
 
+@pytest.mark.proves("MCP-35")
 def test_a_refusal_names_everything_that_is_needed() -> None:
     with pytest.raises(BearerError) as caught:
         check_scope(["read"], ("read", "write", "delete"))

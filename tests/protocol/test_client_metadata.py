@@ -53,6 +53,7 @@ def test_a_minimal_document_gets_the_defaults_of_a_public_client() -> None:
     assert parse().warnings == ()
 
 
+@pytest.mark.proves("CIMD-52")
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"\xff", b'{"client_id":', b"[" * 5000])
 def test_what_is_no_json_object_is_refused_as_a_whole(body: bytes) -> None:
     with pytest.raises(ClientMetadataError) as caught:
@@ -61,6 +62,7 @@ def test_what_is_no_json_object_is_refused_as_a_whole(body: bytes) -> None:
 
 
 # CIMD-50, CIMD-51, CI-03
+@pytest.mark.proves("CIMD-9", "CIMD-50")
 @pytest.mark.parametrize(
     ("stated", "reason"),
     [
@@ -85,6 +87,7 @@ def test_the_client_id_must_be_the_url_to_the_byte(stated: object, reason: str) 
 
 
 # CIMD-54, CI-06
+@pytest.mark.proves("CIMD-54")
 @pytest.mark.parametrize("value", ["s3cret", "", None, 0, False, {}])
 @pytest.mark.parametrize("member", ["client_secret", "client_secret_expires_at", "registration_access_token"])
 def test_a_secret_refuses_the_document_whatever_its_value(member: str, value: object) -> None:
@@ -92,6 +95,7 @@ def test_a_secret_refuses_the_document_whatever_its_value(member: str, value: ob
 
 
 # CIMD-55, CIMD-56
+@pytest.mark.proves("CIMD-55", "CIMD-56")
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "client_secret_jwt", "x_secret"])
 def test_a_shared_secret_method_refuses_the_document(method: str) -> None:
     assert refuse(token_endpoint_auth_method=method) == ("secret_auth_method", "token_endpoint_auth_method")
@@ -99,6 +103,7 @@ def test_a_shared_secret_method_refuses_the_document(method: str) -> None:
     assert refuse(**{plural: ["none", method]}) == ("secret_auth_method", plural)
 
 
+@pytest.mark.proves("CIMD-62", "CIMD-63", "CIMD-64", "CIMD-66")
 @pytest.mark.parametrize(
     ("singular", "plural", "methods"),
     [
@@ -123,12 +128,14 @@ def test_auth_methods_are_all_that_the_client_can_use(
     assert client.auth_methods == methods
 
 
+@pytest.mark.proves("CIMD-65")
 def test_a_method_outside_its_own_list_refuses_the_document() -> None:
     """CIMD-65"""
     reason, _ = refuse(token_endpoint_auth_method="none", token_endpoint_auth_methods_supported=["private_key_jwt"])
     assert reason == "auth_methods_contradict"
 
 
+@pytest.mark.proves("CIMD-70")
 def test_private_key_jwt_needs_keys() -> None:
     """CIMD-70"""
     assert refuse(token_endpoint_auth_method="private_key_jwt") == ("keys_missing", "jwks_uri")
@@ -144,6 +151,7 @@ def test_an_algorithm_without_a_public_key_refuses_the_document(algorithm: str) 
 
 
 # CI-11
+@pytest.mark.proves("CIMD-84")
 @pytest.mark.parametrize(
     "uri",
     [
@@ -161,6 +169,7 @@ def test_a_script_like_redirect_uri_refuses_the_document(uri: str) -> None:
     assert refuse(redirect_uris=["https://app.example.com/cb", uri]) == ("redirect_uri_script", "redirect_uris")
 
 
+@pytest.mark.proves("CIMD-84")
 @pytest.mark.parametrize(
     "uri",
     [
@@ -187,10 +196,12 @@ def test_the_refusal_says_why_no_entry_can_be_used() -> None:
         parse(redirect_uris=["http://app.example.com/cb"])
 
 
+@pytest.mark.proves("MCP-11")
 def test_redirect_uris_must_be_there() -> None:
     assert refuse(redirect_uris=ABSENT) == ("redirect_uris_missing", "redirect_uris")
 
 
+@pytest.mark.proves("CIMD-73")
 def test_grants_that_are_not_served_are_skipped() -> None:
     """CIMD-73, CIMD-74"""
     client = parse(grant_types=["urn:ietf:params:oauth:grant-type:device_code", "refresh_token", "authorization_code"])
@@ -199,6 +210,7 @@ def test_grants_that_are_not_served_are_skipped() -> None:
     assert parse(response_types=["code", "token", "code id_token"]).response_types == ("code",)
 
 
+@pytest.mark.proves("CIMD-73")
 def test_a_document_without_a_served_grant_is_refused() -> None:
     assert refuse(grant_types=["urn:ietf:params:oauth:grant-type:device_code"]) == (
         "grant_types_unsupported",
@@ -224,6 +236,7 @@ def test_a_scope_is_read_with_its_spaces_tolerated(scope: object, tokens: tuple[
 
 
 # CIMD-36, CIMD-75
+@pytest.mark.proves("CIMD-36", "CIMD-75")
 @pytest.mark.parametrize("member", ["client_uri", "logo_uri", "policy_uri", "tos_uri"])
 @pytest.mark.parametrize(
     "uri", ["javascript:alert(1)", "data:x", "file:///x", "http://a.test", "/logo.png", "", "https://u@a.test"]
@@ -240,6 +253,7 @@ def test_an_https_url_is_kept_as_it_stands(member: str, uri: str) -> None:
     assert getattr(parse(**{member: uri}), member) == uri
 
 
+@pytest.mark.proves("CIMD-76", "MCP-11")
 def test_mcp_requires_a_name_and_the_draft_alone_does_not() -> None:
     """MCP-11, CIMD-76"""
     assert refuse(client_name=ABSENT) == ("client_name_missing", "client_name")
@@ -321,6 +335,7 @@ def build_statement(claims: object) -> str:
     return f"eyJhbGciOiJub25lIn0.{payload}.x"
 
 
+@pytest.mark.proves("CIMD-58")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -339,6 +354,7 @@ def test_a_software_statement_says_nothing(statement: str) -> None:
     assert client.warnings[0].startswith("software_statement")
 
 
+@pytest.mark.proves("CIMD-58")
 @pytest.mark.parametrize(
     "claims",
     [

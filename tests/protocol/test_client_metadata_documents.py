@@ -77,6 +77,7 @@ def test_claude_code_calls_back_on_any_port_of_the_hosts_it_names(requested: str
     assert load("claude-code.json").application_type is None
 
 
+@pytest.mark.proves("CIMD-64")
 def test_chatgpt_names_one_method_and_can_do_two() -> None:
     """K08, K10"""
     assert load("chatgpt.json").auth_methods == ("private_key_jwt", "none")

@@ -36,6 +36,7 @@ def test_every_fate_is_told_in_a_sentence(name: str) -> None:
     assert sentence[0].isupper() or sentence.startswith(("authorization_code", "code", "web"))
 
 
+@pytest.mark.proves("CIMD-53", "CIMD-78")
 @pytest.mark.parametrize("name", IGNORED)
 @pytest.mark.parametrize("value", ["https://127.0.0.1/", None, 1, ["x"], {"a": []}])
 def test_an_ignored_member_may_say_anything(name: str, value: object) -> None:
@@ -54,6 +55,7 @@ def test_a_refused_member_refuses_the_document(name: str) -> None:
         parse(**{name: None})
 
 
+@pytest.mark.proves("CIMD-53")
 @pytest.mark.parametrize("name", ["x", "", "client_name#ja", "__proto__", "constructor", "\u0000"])
 def test_an_unknown_member_is_ignored(name: str) -> None:
     assert name not in MEMBER_FATES

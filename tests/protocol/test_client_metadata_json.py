@@ -17,6 +17,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.proves("CIMD-52")
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

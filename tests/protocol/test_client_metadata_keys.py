@@ -31,12 +31,14 @@ def refuse(**members: object) -> tuple[str, str]:
     return caught.value.reason.removeprefix("document."), caught.value.member
 
 
+@pytest.mark.proves("CIMD-71")
 def test_jwks_and_jwks_uri_together_refuse_the_document() -> None:
     """CIMD-71"""
     assert refuse(jwks={"keys": [EC_KEY]}, jwks_uri="https://app.example.com/j") == ("jwks_twice", "jwks")
 
 
 # CIMD-30, CI-09
+@pytest.mark.proves("CIMD-30")
 @pytest.mark.parametrize(
     "uri",
     [
@@ -74,12 +76,14 @@ def test_public_keys_are_kept_in_one_form() -> None:
     assert json.loads(jwks) == {"keys": [EC_KEY, RSA_KEY]}
 
 
+@pytest.mark.proves("CIMD-57")
 @pytest.mark.parametrize("member", ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"])
 def test_private_key_members_refuse_the_document(member: str) -> None:
     """CIMD-57, CI-08"""
     assert refuse(jwks={"keys": [RSA_KEY, {**EC_KEY, member: "AQ"}]}) == ("private_key", "jwks")
 
 
+@pytest.mark.proves("CIMD-57")
 @pytest.mark.parametrize(
     ("jwks", "reason"),
     [

@@ -70,6 +70,7 @@ def test_this_server_cannot_be_used_to_scan_ports(kind: type[FetchError]) -> Non
     assert refusal.detail == kind(SECRET_DETAIL).detail
 
 
+@pytest.mark.proves("CIMD-44")
 def test_a_spent_budget_says_when_to_try_again() -> None:
     refusal = build_fetch_refusal(Busy("circuit open", retry_after_seconds=7), HOST)
     assert (refusal.code, refusal.reason, refusal.status) == ("temporarily_unavailable", "fetch.busy", 503)

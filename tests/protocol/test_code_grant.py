@@ -106,6 +106,7 @@ def test_a_spent_code_goes_on_to_the_store_however_old_it_is() -> None:
     check_code(REQUEST, replace(CODE, spent_at=NOW + 1), GRANT, NOW + 3600)
 
 
+@pytest.mark.proves("CIMD-9")
 @pytest.mark.parametrize(
     ("request_changes", "code_changes", "grant_changes", "seconds", "reason"),
     [

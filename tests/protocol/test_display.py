@@ -18,6 +18,7 @@ TROUBLE = st.text(
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+@pytest.mark.proves("CIMD-96")
 @pytest.mark.parametrize(
     ("raw", "shown"),
     [
@@ -57,6 +58,7 @@ def test_a_name_drowned_in_invisible_characters_is_shown_as_cut() -> None:
     assert plain_text("\u200b" * 100_000 + "x") == "…"
 
 
+@pytest.mark.proves("CIMD-96")
 @given(ANY_TEXT | TROUBLE, st.integers(min_value=1, max_value=120))
 @example("\u0300" * 5 + "\u1161", 3)
 def test_plain_text_is_bounded_harmless_and_settled(text: str, limit: int) -> None:

@@ -14,6 +14,7 @@ def parse(*headers: tuple[str, str]) -> Freshness:
     return parse_freshness(headers, received_at=NOW, limits=LIMITS)
 
 
+@pytest.mark.proves("CIMD-39")
 @pytest.mark.parametrize(
     ("cache_control", "seconds"),
     [
@@ -63,6 +64,7 @@ def test_several_cache_control_fields_are_one_list() -> None:
     assert (freshness.fresh_until, freshness.must_revalidate) == (NOW + 60, True)
 
 
+@pytest.mark.proves("CIMD-39")
 @pytest.mark.parametrize(
     ("cache_control", "may_store", "must_revalidate"),
     [
@@ -86,6 +88,7 @@ def test_cache_control_says_whether_to_store_and_to_ask_again(
     assert (freshness.may_store, freshness.must_revalidate) == (may_store, must_revalidate)
 
 
+@pytest.mark.proves("CIMD-39", "MCP-10")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

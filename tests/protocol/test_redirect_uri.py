@@ -48,6 +48,7 @@ def test_usable_entries_are_read(text: str, kind: str, host: str) -> None:
     assert read_redirect_uri(text) == RedirectUri(text=text, kind=kind, host=host)  # type: ignore[arg-type]
 
 
+@pytest.mark.proves("CIMD-84")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -115,6 +116,7 @@ def test_an_entry_that_breaks_a_rule_has_a_reason(text: str, reason: str) -> Non
     assert fault.reason == reason
 
 
+@pytest.mark.proves("CIMD-84")
 @pytest.mark.parametrize("scheme", sorted(SCRIPT_SCHEMES))
 @pytest.mark.parametrize("form", ["{}:alert(1)", "{}://x/%0aalert(1)", "\t{}:x", "\x01{}:x", "{}:", "{}\n:x"])
 def test_script_like_schemes_are_known_in_every_disguise(scheme: str, form: str) -> None:
@@ -125,6 +127,7 @@ def test_script_like_schemes_are_known_in_every_disguise(scheme: str, form: str)
 
 
 # RU-01, RU-02
+@pytest.mark.proves("CIMD-80", "CIMD-82")
 @pytest.mark.parametrize(
     "requested",
     [
@@ -170,6 +173,7 @@ def test_the_exact_string_matches() -> None:
 
 
 # RU-03, RU-04, K07, K15, K16
+@pytest.mark.proves("CIMD-81")
 @pytest.mark.parametrize(
     ("registered", "requested"),
     [
@@ -192,6 +196,7 @@ def test_a_loopback_uri_matches_at_any_port(registered: str, requested: str) -> 
     assert (target.uri, target.registered, target.kind) == (requested, registered, "loopback")
 
 
+@pytest.mark.proves("CIMD-81", "CIMD-82")
 @pytest.mark.parametrize(
     ("registered", "requested"),
     [
@@ -370,6 +375,7 @@ def test_any_strings_give_a_target_to_the_byte_or_none(
         assert match_redirect_uri(requested, [*registered, requested]) is not None
 
 
+@pytest.mark.proves("CIMD-80", "CIMD-82")
 @given(URIS, URIS)
 def test_two_different_strings_match_only_as_loopback_uris(requested: str, registered: str) -> None:
     target = match_redirect_uri(requested, [registered])
@@ -391,6 +397,7 @@ def test_any_pattern_is_checked_without_an_exception_but_ours(pattern: str) -> N
 PARAMETERS = {"code": "c+/ =", "state": "ü&=?#\r\n", "iss": "https://as.test"}
 
 
+@pytest.mark.proves("MCP-7")
 @pytest.mark.parametrize(
     ("uri", "before"),
     [
@@ -418,6 +425,7 @@ def test_without_parameters_a_redirect_is_only_cleaned() -> None:
     assert build_redirect("https://a.test/cb?code=1", {}) == "https://a.test/cb"
 
 
+@pytest.mark.proves("MCP-7")
 @given(
     st.text(st.sampled_from("abcode=&%6fstateissn+?"), max_size=40), st.dictionaries(st.text(), st.text(), max_size=4)
 )

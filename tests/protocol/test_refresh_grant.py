@@ -99,6 +99,7 @@ def test_the_scope_never_grows(requested: tuple[str, ...]) -> None:
     assert (refused.value.code, refused.value.reason) == ("invalid_scope", "scope.not_granted")
 
 
+@pytest.mark.proves("CIMD-102")
 @pytest.mark.parametrize(
     ("request_changes", "token_changes", "grant_changes", "seconds", "reason"),
     [

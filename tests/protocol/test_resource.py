@@ -54,6 +54,8 @@ def test_case_of_scheme_and_host_default_port_and_one_slash_do_not_matter(text: 
         "/mcp",
         "urn:example:mcp",
         "ftp://mcp.example.com/",
+        "http\u017f://mcp.example.com/",  # a long s, which folds to s
+        "https://mcp.e\u212aample.com/",  # the sign of kelvin, which folds to k
         "https:mcp.example.com",
         "https://",
         "https:///mcp",
@@ -85,6 +87,7 @@ def test_any_text_has_a_canonical_form_or_none(text: str) -> None:
         assert build_canonical_resource(canonical) is not None
 
 
+@pytest.mark.proves("MCP-17")
 @pytest.mark.parametrize(
     ("requested", "found"),
     [

@@ -14,6 +14,7 @@ from nameplate.protocol.resource_metadata import (
 )
 
 
+@pytest.mark.proves("MCP-31")
 @pytest.mark.parametrize(
     ("resource", "path"),
     [
@@ -47,6 +48,7 @@ def test_the_document_holds_identifiers_byte_for_byte() -> None:
     }
 
 
+@pytest.mark.proves("MCP-40")
 def test_what_is_empty_is_left_out_and_offline_access_never_advertised() -> None:
     document = build_resource_metadata(
         "https://a.example", authorization_servers=["https://b.example"], scopes=["offline_access"]

@@ -76,10 +76,10 @@ def test_a_client_gets_what_it_asked_for_as_far_as_server_and_document_allow(
 
 @pytest.mark.parametrize(
     ("requested", "chosen"),
-    [(None, ()), (("offline_access",), ("offline_access",)), (("notes:read",), None)],
+    [(None, ()), (("offline_access",), ("offline_access",)), (("notes:read",), ())],
 )
-def test_a_resource_without_scopes_can_be_asked_for_as_a_whole_only(
-    requested: tuple[str, ...] | None, chosen: tuple[str, ...] | None
+def test_at_a_resource_without_scopes_every_requested_scope_falls_away(
+    requested: tuple[str, ...] | None, chosen: tuple[str, ...]
 ) -> None:
     assert choose_scope(requested, offered=(), document_scope=None) == chosen
 

@@ -31,6 +31,7 @@ def build(issuer: str = ISSUER, **changes: Any) -> dict[str, object]:
     return build_server_metadata(issuer, **arguments)
 
 
+@pytest.mark.proves("CIMD-110", "CIMD-111", "MCP-5", "MCP-7")
 def test_the_whole_document_is_as_clients_need_it() -> None:
     assert build() == {
         "issuer": ISSUER,
@@ -50,6 +51,7 @@ def test_the_whole_document_is_as_clients_need_it() -> None:
     }
 
 
+@pytest.mark.proves("CIMD-110")
 def test_the_flag_is_absent_where_documents_are_switched_off() -> None:
     assert "client_id_metadata_document_supported" not in build(documents_enabled=False)
 

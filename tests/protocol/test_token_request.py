@@ -55,6 +55,7 @@ def test_a_public_client_names_itself_and_proves_nothing() -> None:
     assert parse_public_client_id(Parameters({"client_id": CLIENT_ID, "client_secret": ""}), None) == CLIENT_ID
 
 
+@pytest.mark.proves("CIMD-62", "CIMD-114")
 @pytest.mark.parametrize(
     ("values", "authorization", "code", "reason", "status"),
     [

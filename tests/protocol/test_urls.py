@@ -46,11 +46,13 @@ def test_what_is_read_can_be_put_together_again(text: str) -> None:
     assert text == f"https://{url.host}{port if port.startswith(':') else ''}{url.target}{tail}"
 
 
+@pytest.mark.proves("CIMD-6")
 @pytest.mark.parametrize("path", ["/.", "/..", "/a/./b", "/%2e", "/%2E%2e/", "/.%2e;x/", "/..;", "/.;/a"])
 def test_dot_segments_are_seen_in_every_spelling(path: str) -> None:
     assert has_dot_segment(path)
 
 
+@pytest.mark.proves("CIMD-6")
 @pytest.mark.parametrize("path", ["", "/", "/...", "/.a", "/a.", "/a..b", "/.well-known/x", "/%2ea", "/a;.."])
 def test_dots_inside_segments_are_no_dot_segments(path: str) -> None:
     assert not has_dot_segment(path)

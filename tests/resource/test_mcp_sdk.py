@@ -124,6 +124,7 @@ def test_a_client_with_a_token_lists_tools_and_calls_one(notes: Notes, mode: Mod
     assert play(notes, mode, notes.sign(), scene) == []
 
 
+@pytest.mark.proves("MCP-34", "MCP-35")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_tool_that_needs_more_is_refused_with_a_challenge_and_the_others_still_work(notes: Notes, mode: Mode) -> None:
     async def scene(client: Client) -> None:
@@ -170,6 +171,7 @@ def open_session(notes: Notes, token: str) -> str:
     return session
 
 
+@pytest.mark.proves("MCP-41")
 def test_a_session_belongs_to_the_person_and_client_that_opened_it(notes: Notes) -> None:
     """MCP-41, RS-07."""
     session = open_session(notes, notes.sign(sub="alice"))

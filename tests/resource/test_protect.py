@@ -179,6 +179,7 @@ def challenge_scope(**settings: Any) -> bytes:
     return challenge.partition(b"scope=")[2]
 
 
+@pytest.mark.proves("MCP-32")
 def test_the_challenge_names_what_every_request_needs_or_else_all_there_is() -> None:
     """MCP-32."""
     required = ResourceOptions(keys=KEYS, required_scope=["read"])
@@ -188,6 +189,7 @@ def test_the_challenge_names_what_every_request_needs_or_else_all_there_is() -> 
     assert challenge_scope(scopes=[]) == b""
 
 
+@pytest.mark.proves("MCP-40")
 @pytest.mark.parametrize(
     ("setting", "settings"),
     [

@@ -107,6 +107,7 @@ def test_a_good_token_is_let_through_with_every_method(resource: Resource, metho
     assert response.json() == {"subject": "person", "scope": ["read"], "size": 5, "path": "/mcp"}
 
 
+@pytest.mark.proves("MCP-31", "MCP-33", "MCP-41", "MCP-42")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize(
     "path", ["", "/", "/../mcp", "/.well-known/oauth-protected-resource", "//mcp", "?a=b", "/%2e%2e/"]
@@ -122,6 +123,7 @@ def test_without_a_token_nothing_is_reached(resource: Resource, method: str, pat
         assert response.json() == {"error_description": "An access token is needed.", "reason": "token.missing"}
 
 
+@pytest.mark.proves("MCP-39")
 @pytest.mark.parametrize(
     "options",
     [
@@ -141,6 +143,7 @@ def test_a_token_in_another_place_is_no_token(resource: Resource, options: dict[
         check_refusal(client.post(resource.url, **filled), 401, "", "token.missing")
 
 
+@pytest.mark.proves("MCP-39")
 def test_a_token_that_is_sent_twice_is_a_bad_request(resource: Resource) -> None:
     token = resource.sign()
     twice = [("Authorization", f"Bearer {token}"), ("Authorization", f"Bearer {token}")]
@@ -156,6 +159,7 @@ def test_a_token_that_is_sent_twice_is_a_bad_request(resource: Resource) -> None
     assert resource.call(token, data={"my_access_token": "1"}).json()["size"] == len("my_access_token=1")
 
 
+@pytest.mark.proves("MCP-33")
 @pytest.mark.parametrize("value", ["Bearer", "Bearer a b", "Bearer a,b", "", "Bearer tökén"])
 def test_a_malformed_header_is_a_bad_request(resource: Resource, value: str) -> None:
     response = resource.call(headers={"Authorization": value.encode("latin-1")})
@@ -165,6 +169,7 @@ def test_a_malformed_header_is_a_bad_request(resource: Resource, value: str) -> 
 STRANGER = SigningKey.generate()
 
 
+@pytest.mark.proves("MCP-33", "MCP-37")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -188,6 +193,7 @@ def test_a_forged_foreign_or_old_token_is_refused(resource: Resource, changes: d
     check_refusal(resource.call(resource.sign(**changes)), 401, "invalid_token", reason)
 
 
+@pytest.mark.proves("MCP-37")
 @pytest.mark.parametrize("suffix", ["/", "/admin", ""])
 def test_the_audience_is_the_exact_identifier(resource: Resource, suffix: str) -> None:
     audience = resource.url + suffix if suffix else resource.url.removesuffix("/mcp")
@@ -196,6 +202,7 @@ def test_the_audience_is_the_exact_identifier(resource: Resource, suffix: str) -
     check_refusal(resource.call(resource.sign(aud=shared)), 401, "invalid_token", "token.wrong_audience")
 
 
+@pytest.mark.proves("MCP-37")
 @pytest.mark.parametrize(
     "token", ["opaque-refresh-token", "a.b.c", "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.e30.", "x" * 20_000]
 )
@@ -207,6 +214,7 @@ def test_what_is_no_token_of_ours_is_refused(resource: Resource, token: str) -> 
 # Scope
 
 
+@pytest.mark.proves("MCP-33", "MCP-34")
 def test_a_token_without_the_required_scope_is_told_which(resource: Resource) -> None:
     """RS-06, MCP-34."""
     for scope in (None, "other"):
@@ -217,6 +225,7 @@ def test_a_token_without_the_required_scope_is_told_which(resource: Resource) ->
         assert challenge["resource_metadata"].endswith("/.well-known/oauth-protected-resource/mcp")
 
 
+@pytest.mark.proves("MCP-35", "MCP-36")
 @pytest.mark.parametrize(
     ("scope", "tools", "needed"),
     [
@@ -303,6 +312,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_message_harms_nobody(resourc
 # Metadata
 
 
+@pytest.mark.proves("MCP-30", "MCP-31")
 @pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"])
 def test_the_metadata_is_served_to_everybody_at_both_places(resource: Resource, path: str) -> None:
     """MCP-30, MCP-31, MD-04."""

@@ -119,6 +119,7 @@ def test_nothing_runs_and_nothing_is_styled_in_place(page: Page) -> None:
         assert not [name for name in attributes if name.startswith("on") or name in {"style", "srcset", "formaction"}]
 
 
+@pytest.mark.proves("CIMD-94")
 def test_nothing_is_loaded_from_another_host(page: Page) -> None:
     assert [link["href"] for link in page.all("link") if not link["href"].startswith("data:")] == ["/static/style.css"]
     assert not [attributes for _, attributes in page.elements if "src" in attributes or "xlink:href" in attributes]
@@ -142,12 +143,14 @@ def test_every_visible_field_has_a_label_and_every_reference_a_target(page: Page
             assert name not in attributes or attributes[name] in ids
 
 
+@pytest.mark.proves("CIMD-94")
 def test_every_link_is_fit_and_leads_away_without_a_trace(page: Page) -> None:
     for link in page.all("a"):
         assert link["rel"] == "noopener noreferrer"
         assert link["href"].startswith("https://")
 
 
+@pytest.mark.proves("CIMD-96")
 @pytest.mark.parametrize("name", HOSTILE_PAGES)
 def test_hostile_text_stays_text(name: str) -> None:
     content = render(HOSTILE_PAGES[name]).decode()
@@ -164,6 +167,7 @@ def test_every_field_of_the_hostile_views_really_is_hostile() -> None:
     assert HOSTILE_PAGES["hostile-error-return"].return_link == ReturnLink(url=HOSTILE, host=HOSTILE)
 
 
+@pytest.mark.proves("CIMD-96")
 @given(st.text(st.characters(), max_size=60))
 def test_whatever_a_client_calls_itself_the_page_keeps_its_structure(name: str) -> None:
     expected = [tag for tag, _ in Page(render(CONSENT)).elements]
@@ -236,6 +240,7 @@ def test_deny_comes_before_allow_and_both_are_alike() -> None:
     assert allow == {"type": "submit", "name": "answer", "value": "allow"}
 
 
+@pytest.mark.proves("CIMD-90")
 def test_the_host_of_the_client_comes_before_everything_the_client_says() -> None:
     content = render(CONSENT).decode()
     host = content.index('<span class="before">app.<wbr></span><strong>example.com</strong>')
@@ -244,6 +249,7 @@ def test_the_host_of_the_client_comes_before_everything_the_client_says() -> Non
     assert Page(content.encode()).text("title") == "Allow example.com to use Team Notes?"
 
 
+@pytest.mark.proves("CIMD-90")
 def test_a_name_at_another_host_does_not_displace_the_host() -> None:
     content = render(replace(CONSENT, client_host="evil.example", client_name="Google Docs")).decode()
     assert content.index("<strong>evil.example</strong>") < content.index("Google Docs")
@@ -257,12 +263,14 @@ def test_a_client_without_a_visible_name_is_said_to_have_none(name: str | None) 
     assert "its own claim" not in content
 
 
+@pytest.mark.proves("MCP-12", "MCP-13")
 def test_an_https_redirect_is_shown_with_its_host_and_without_a_warning() -> None:
     content = render(CONSENT).decode()
     assert "https://app.example.com/oauth/callback" in content
     assert 'class="warning"' not in content
 
 
+@pytest.mark.proves("MCP-12", "MCP-13")
 def test_a_loopback_redirect_is_warned_about() -> None:
     content = render(CONSENT_LOOPBACK).decode()
     assert "<strong>127.0.0.1:33418</strong></bdi> on this computer" in content
@@ -298,6 +306,7 @@ def test_warnings_are_shown_as_they_are() -> None:
     assert "Look twice" not in render(CONSENT).decode()
 
 
+@pytest.mark.proves("CIMD-94", "CIMD-95")
 def test_a_link_names_its_host_and_opens_beside_the_question() -> None:
     page = Page(render(CONSENT))
     assert page.all("a")[0] == {
@@ -308,6 +317,7 @@ def test_a_link_names_its_host_and_opens_beside_the_question() -> None:
     assert ("li", "Home page on www.example.com (opens a new tab)") in page.texts
 
 
+@pytest.mark.proves("CIMD-36")
 @pytest.mark.parametrize(
     "url",
     [

@@ -208,6 +208,7 @@ LOCAL = {"issuer": "http://127.0.0.1:8080", "listen": "127.0.0.1:8080"}
 LOOPBACK_HOST = {"host": "docs.test", "network": "127.0.0.0/8"}
 
 
+@pytest.mark.proves("CIMD-33")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -237,6 +238,7 @@ def test_a_configuration_that_can_work_is_accepted(changes: dict[str, Any], monk
     assert settings.issuer == merge(**changes)["issuer"]
 
 
+@pytest.mark.proves("CIMD-33", "CIMD-34")
 @pytest.mark.parametrize(
     ("changes", "setting", "said"),
     [

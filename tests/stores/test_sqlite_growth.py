@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from nameplate.ports.store import Repeated, Rotated
+from nameplate.ports.store import Repeated, Rotated, Spending
 from nameplate.stores import (
     sqlite_audit,
     sqlite_authorizations,
+    sqlite_budgets,
     sqlite_codes,
+    sqlite_documents,
     sqlite_grants,
     sqlite_keys,
     sqlite_people,
@@ -28,6 +30,7 @@ from nameplate.testing.store_samples import (
     BROWSER,
     NOW,
     sample_code,
+    sample_document,
     sample_grant,
     sample_pending,
     sample_refresh_token,
@@ -89,10 +92,14 @@ def record_subject(connection: sqlite3.Connection, name: str) -> object:
 
 
 def spend(connection: sqlite3.Connection, name: str) -> object:
-    return sqlite_people.spend(connection, budget=name, cost=1, capacity=10, refill_per_second=1e-9, now=NOW)
+    return sqlite_budgets.spend(connection, budget=name, cost=1, capacity=10, refill_per_second=1e-9, now=NOW)
 
 
-STORED = (record, approve, redeem, rotate, start_session, record_subject, spend)
+def record_document(connection: sqlite3.Connection, name: str) -> None:
+    sqlite_documents.record_document(connection, document=sample_document(name))
+
+
+STORED = (record, approve, redeem, rotate, start_session, record_subject, spend, record_document)
 
 # What is done to things that are there already, then to a name that nothing has.
 OPERATIONS: dict[str, Operation] = {
@@ -115,6 +122,18 @@ OPERATIONS: dict[str, Operation] = {
         connection, id_hash=sample_session(name).id_hash, now=NOW
     ),
     "spend again": spend,
+    "spend_all": lambda connection, name: sqlite_budgets.spend_all(
+        connection,
+        spendings=[Spending(budget=each, cost=1, capacity=10, refill_per_second=1e-9) for each in (name, "other")],
+        now=NOW,
+    ),
+    "load_document": lambda connection, name: sqlite_documents.load_document(
+        connection, client_id=sample_document(name).client_id
+    ),
+    "record_document again": record_document,
+    "record_document_refusal": lambda connection, name: sqlite_documents.record_document_refusal(
+        connection, client_id=sample_document(name).client_id, now=NOW
+    ),
     "revoke_grant": lambda connection, name: sqlite_grants.revoke_grant(
         connection, grant_id=sample_grant(name).id, reason="test", now=NOW
     ),
@@ -185,6 +204,19 @@ def test_an_ended_grant_that_is_still_referred_to_is_put_off_and_not_looked_at_e
         sweep_grants = SWEEPS[-1]
         assert sweep_grants(connection, now=NOW, limit=100) == Swept(examined=FEW, deleted=0)
         assert sweep_grants(connection, now=NOW, limit=100) == Swept(examined=0, deleted=0)
+
+
+def test_a_document_costs_the_sweep_no_more_because_its_client_has_many_grants(tmp_path: Path) -> None:
+    def measure_sweep(count: int) -> int:
+        with open_filled(tmp_path / f"{count}.sqlite", count) as connection:
+            document = sample_document(last_good_until=NOW)
+            sqlite_documents.record_document(connection, document=document)
+            sweep_documents = SWEEPS[-2]
+            steps = count_steps(connection, lambda: sweep_documents(connection, now=NOW, limit=9))
+            assert sqlite_documents.load_document(connection, client_id=document.client_id) == document
+            return steps
+
+    assert measure_sweep(MANY) <= measure_sweep(FEW) * 1.1 + 5
 
 
 def test_the_count_of_steps_would_see_a_scan(tmp_path: Path) -> None:

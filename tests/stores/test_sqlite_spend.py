@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nameplate.stores.sqlite_budgets import spend
 from nameplate.stores.sqlite_file import connect_writer
-from nameplate.stores.sqlite_people import spend
 from nameplate.stores.sqlite_schema import migrate
 from nameplate.testing.store_samples import NOW
 

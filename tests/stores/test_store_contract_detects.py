@@ -1,13 +1,23 @@
 """The contract suite finds the mistakes that stores make: each store here makes one, and must fail."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nameplate.ports.store import ChallengeSpent, Redeemed, Repeated, Rotated, Store, Unknown
+from nameplate.ports.store import (
+    ChallengeSpent,
+    Redeemed,
+    Repeated,
+    Rotated,
+    Spending,
+    Store,
+    StoredDocument,
+    Unknown,
+)
 from nameplate.stores.sqlite import SqliteStore
 from nameplate.testing.store_contract import StoreContract
 from nameplate.testing.store_samples import sample_pending
@@ -92,6 +102,26 @@ class SpendsWhatIsNotThere(SqliteStore):
         return True
 
 
+class SpendsOneByOne(SqliteStore):
+    """Takes from the first budgets although the last one has too little."""
+
+    async def spend_all(self, spendings: Sequence[Spending], *, now: float) -> str | None:
+        for each in spendings:
+            if await super().spend_all([each], now=now):
+                return each.budget
+        return None
+
+
+class CountsTheLastRefusal(SqliteStore):
+    """Forgets when a client was refused first."""
+
+    async def record_document_refusal(self, client_id: str, now: int) -> None:
+        found = await self.load_document(client_id)
+        if isinstance(found, StoredDocument) and found.refused_at is not None:
+            await self.record_document(replace(found, fetched_at=found.refused_at))
+        await super().record_document_refusal(client_id, now)
+
+
 class SweepsTooEarly(SqliteStore):
     """Deletes what a replay would have to meet."""
 
@@ -116,6 +146,12 @@ CASES: list[tuple[type[SqliteStore], Callable[[Store, Store], Awaitable[None]]]]
     (ForgivesReplays, lambda store, _: CONTRACT.test_a_later_replay_revokes_what_the_code_bought(store)),
     (KeepsTheOldSession, lambda store, _: CONTRACT.test_a_session_ends_the_one_that_it_replaces(store)),
     (SpendsWhatIsNotThere, CONTRACT.test_competing_callers_never_spend_more_than_there_is),
+    (SpendsOneByOne, lambda store, _: CONTRACT.test_budgets_are_spent_together_or_not_at_all(store)),
+    (
+        CountsTheLastRefusal,
+        lambda store, _: CONTRACT.test_only_the_first_refusal_since_the_last_good_document_counts(store),
+    ),
+    (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_leaves_a_document_for_as_long_as_it_may_stand_in(store)),
     (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_keeps_what_may_still_be_needed(store)),
     (HidesTheWrittenSession, CONTRACT.test_what_one_replica_wrote_the_other_reads_at_once),
 ]

@@ -3,16 +3,23 @@
 All of them refuse at once and queue nothing. They know no clock: ``now`` is an argument, in seconds from anywhere.
 """
 
+import asyncio
 import math
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nameplate.errors import Busy, Unreachable
 from nameplate.fetch.options import DocumentOptions
+from nameplate.ports.store import BudgetStore, Spending
 
-__all__ = ["CircuitBreaker", "FetchBudget", "Slots", "find_site"]
+__all__ = ["CircuitBreaker", "FetchBudget", "SharedBudget", "Slots", "find_site"]
 
-_REMEMBERED_HOSTS = 4096
+_REMEMBERED_KEYS = 4096
+# How many fetches are paid for in one write, and how small a part of the whole budget that has to be.
+_PAID_AT_ONCE = 16
+_SMALL_PART = 25
 
 
 def find_site(host: str) -> str:
@@ -31,41 +38,128 @@ class _Bucket:
         self.filled_at = now
 
 
-class FetchBudget:
-    """Fetches per target host and in all. Only ``known`` clients (they hold a grant) may use the reserved share."""
+class _Buckets:
+    """One bucket a key. Which were used longest ago are forgotten, and are full when they come again."""
 
-    def __init__(self, options: DocumentOptions) -> None:
-        self._options = options
-        self._total = _Bucket(float(options.total_burst), 0.0)
-        self._hosts: OrderedDict[str, _Bucket] = OrderedDict()
+    def __init__(self, what: str, burst: int, per_second: float) -> None:
+        self._what = what
+        self._burst = float(burst)
+        self._per_second = per_second
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def spend(self, host: str, *, known: bool, now: float) -> None:
-        """Take one fetch from both buckets, or raise ``Busy`` and take nothing."""
-        options = self._options
-        bucket = self._find_host(host, now)
-        bucket.fill(options.host_burst, options.host_per_second, now)
-        self._total.fill(options.total_burst, options.total_per_second, now)
-        self._check("host", bucket.tokens, 0.0, options.host_per_second)
-        reserve = 0.0 if known else options.total_burst * options.reserved_share
-        self._check("total", self._total.tokens, reserve, options.total_per_second)
-        bucket.tokens -= 1
-        self._total.tokens -= 1
+    def __len__(self) -> int:
+        return len(self._buckets)
 
-    def _find_host(self, host: str, now: float) -> _Bucket:
-        bucket = self._hosts.get(host)
+    def find(self, key: str, now: float) -> _Bucket:
+        """The key's bucket, filled up to now."""
+        bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._hosts[host] = _Bucket(float(self._options.host_burst), now)
-            if len(self._hosts) > _REMEMBERED_HOSTS:
+            bucket = self._buckets[key] = _Bucket(self._burst, now)
+            if len(self._buckets) > _REMEMBERED_KEYS:
                 # Pushing a spent bucket out takes more fetches than the total budget allows while it would refill
                 # anyway.
-                self._hosts.popitem(last=False)
-        self._hosts.move_to_end(host)
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        bucket.fill(self._burst, self._per_second, now)
         return bucket
 
-    def _check(self, which: str, tokens: float, reserve: float, per_second: float) -> None:
-        missing = 1 + reserve - tokens
+    def check(self, bucket: _Bucket, *, reserve: float = 0.0) -> None:
+        """Raise ``Busy`` where there is not one token above the ``reserve``."""
+        missing = 1 + reserve - bucket.tokens
         if missing > 0:
-            raise Busy(f"the {which} budget is spent", retry_after_seconds=max(1, math.ceil(missing / per_second)))
+            wait = max(1, math.ceil(missing / self._per_second))
+            raise Busy(f"the {self._what} budget is spent", retry_after_seconds=wait)
+
+
+class FetchBudget:
+    """Fetches by this process: for each source and each target host, and in all.
+
+    *Known* clients (they hold a grant) may use the reserved share of the total, and no source is charged for them.
+    """
+
+    def __init__(self, options: DocumentOptions) -> None:
+        self._sources = _Buckets("source", options.source_burst, options.source_per_second)
+        self._hosts = _Buckets("host", options.host_burst, options.host_per_second)
+        self._total = _Buckets("total", options.total_burst, options.total_per_second)
+        self._reserve = options.total_burst * options.reserved_share
+
+    def spend(self, host: str, *, source: str, known: bool, now: float) -> None:
+        """Take one fetch from each bucket, or raise ``Busy`` and take nothing. ``source`` is empty where none is."""
+        buckets = self._find_all(host, source if not known else "", now)
+        for kind, bucket in buckets:
+            kind.check(bucket, reserve=self._reserve if kind is self._total and not known else 0.0)
+        for _, bucket in buckets:
+            bucket.tokens -= 1
+
+    def give_back(self, host: str, *, source: str, now: float) -> None:
+        """Undo the ``spend`` of a fetch for a stranger that did not take place."""
+        for _, bucket in self._find_all(host, source, now):
+            bucket.tokens += 1
+
+    def _find_all(self, host: str, source: str, now: float) -> list[tuple[_Buckets, _Bucket]]:
+        kinds = [(self._sources, source)] if source else []
+        kinds += [(self._hosts, host), (self._total, "")]
+        return [(kind, kind.find(key, now)) for kind, key in kinds]
+
+
+class SharedBudget:
+    """The same three for strangers' documents, in the store: replicas share them, and a restart does not refill them.
+
+    What known clients need is not counted here, so that strangers cannot take it from them. A write costs as much as a
+    good part of a fetch, so some fetches are paid for at once where the budgets are large.
+    """
+
+    def __init__(self, store: BudgetStore, options: DocumentOptions) -> None:
+        self._store = store
+        self._options = options
+        self._prepaid: OrderedDict[str, int] = OrderedDict()
+        self._paying = asyncio.Lock()
+
+    async def spend(self, host: str, *, source: str, now: float) -> None:
+        """Take one fetch from each bucket, or raise ``Busy`` and take nothing."""
+        spendings = self._build_spendings(host, source)
+        if self._take_prepaid(spendings):
+            return
+        async with self._paying:  # a crowd pays once, and not each for itself
+            while not self._take_prepaid(spendings):
+                await self._pay([each for each in spendings if each.budget not in self._prepaid], now)
+
+    def _build_spendings(self, host: str, source: str) -> list[Spending]:
+        options = self._options
+        strangers_burst = max(1, int(options.total_burst * (1 - options.reserved_share)))
+        spendings = [
+            _build_spending(f"fetch:host:{host}", options.host_burst, options.host_per_second),
+            _build_spending("fetch:total", strangers_burst, options.total_per_second),
+        ]
+        if source:
+            name = f"fetch:source:{source}"
+            spendings.append(_build_spending(name, options.source_burst, options.source_per_second))
+        return spendings
+
+    def _take_prepaid(self, spendings: list[Spending]) -> bool:
+        if not all(each.budget in self._prepaid for each in spendings):
+            return False
+        for each in spendings:
+            self._prepaid[each.budget] -= 1
+            if not self._prepaid[each.budget]:
+                del self._prepaid[each.budget]
+        return True
+
+    async def _pay(self, spendings: list[Spending], now: float) -> None:
+        refused = await self._store.spend_all(spendings, now=now)
+        for each in spendings:
+            if each.budget == refused:
+                wait = max(1, math.ceil(each.cost / each.refill_per_second))
+                raise Busy(f"the shared budget {refused} is spent", retry_after_seconds=wait)
+            if refused is None:
+                self._prepaid[each.budget] = each.cost
+        while len(self._prepaid) > _REMEMBERED_KEYS:
+            self._prepaid.popitem(last=False)
+
+
+def _build_spending(budget: str, burst: int, per_second: float) -> Spending:
+    cost = max(1, min(_PAID_AT_ONCE, burst // _SMALL_PART))
+    return Spending(budget=budget, cost=cost, capacity=burst, refill_per_second=per_second)
 
 
 class Slots:
@@ -77,24 +171,21 @@ class Slots:
         self._strangers_at_once = max(1, int(options.total_at_once * (1 - options.reserved_share)))
         self._sites: Counter[str] = Counter()
 
-    def check(self, host: str, *, known: bool) -> None:
-        """Raise ``Busy`` where there is no slot."""
-        limit = self._total_at_once if known else self._strangers_at_once
-        if self._sites.total() >= limit:
-            raise Busy("too many fetches at once", retry_after_seconds=1)
-        if self._sites[find_site(host)] >= self._site_at_once:
-            raise Busy("too many fetches at once from one site", retry_after_seconds=1)
-
-    def take(self, host: str) -> None:
-        """Take a slot, until ``free``."""
-        self._sites[find_site(host)] += 1
-
-    def free(self, host: str) -> None:
-        """Give a slot back."""
+    @contextmanager
+    def hold(self, host: str, *, known: bool) -> Iterator[None]:
+        """A slot, for as long as the block lasts. Raises ``Busy`` where there is none."""
         site = find_site(host)
-        self._sites[site] -= 1
-        if not self._sites[site]:
-            del self._sites[site]
+        if self._sites.total() >= (self._total_at_once if known else self._strangers_at_once):
+            raise Busy("too many fetches at once", retry_after_seconds=1)
+        if self._sites[site] >= self._site_at_once:
+            raise Busy("too many fetches at once from one site", retry_after_seconds=1)
+        self._sites[site] += 1
+        try:
+            yield
+        finally:
+            self._sites[site] -= 1
+            if not self._sites[site]:
+                del self._sites[site]
 
 
 @dataclass(slots=True)
@@ -134,7 +225,7 @@ class CircuitBreaker:
         doublings = min(max(0, circuit.failures - self._options.breaker_failures), 16)
         pause = min(self._options.breaker_seconds * 2**doublings, self._options.breaker_max_seconds)
         circuit.paused_until = now + pause
-        if len(self._circuits) > _REMEMBERED_HOSTS:
+        if len(self._circuits) > _REMEMBERED_KEYS:
             self._circuits.popitem(last=False)
 
     def record_contact(self, host: str, port: int) -> None:

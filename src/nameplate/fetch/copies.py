@@ -8,10 +8,19 @@ from nameplate.fetch.answer import Headers, find_header
 from nameplate.fetch.https import FetchedResponse
 from nameplate.fetch.options import DocumentOptions
 from nameplate.ports.documents import ClientDocument
+from nameplate.ports.store import StoredDocument
 from nameplate.protocol.client_metadata import ClientMetadata
 from nameplate.protocol.freshness import Freshness, FreshnessLimits, parse_freshness
 
-__all__ = ["Copy", "DocumentCache", "build_copy", "forget_validators", "renew_copy"]
+__all__ = [
+    "Copy",
+    "DocumentCache",
+    "build_copy",
+    "build_record",
+    "forget_validators",
+    "renew_copy",
+    "restore_copy",
+]
 
 # What a 304 without them leaves as it was (RFC 9111 §4.3.4). Date and Age belong to one answer and are never carried
 # over.
@@ -20,12 +29,17 @@ _CARRIED_OVER = ("cache-control", "expires", "vary", "etag", "last-modified")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """A document, with its freshness, the ``headers`` that a 304 may leave out, and its size on the wire."""
+    """A document as read and as it came, with its freshness and the ``headers`` that a 304 may leave out."""
 
     document: ClientDocument
+    body: bytes
     headers: Headers
     freshness: Freshness
-    size_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of a cache it takes."""
+        return len(self.body)
 
 
 def build_copy(metadata: ClientMetadata, response: FetchedResponse, limits: FreshnessLimits) -> Copy:
@@ -33,7 +47,7 @@ def build_copy(metadata: ClientMetadata, response: FetchedResponse, limits: Fres
     headers = tuple(field for field in response.headers if field[0] in _CARRIED_OVER)
     freshness = parse_freshness(response.headers, received_at=response.received_at, limits=limits)
     document = ClientDocument(metadata=metadata, fetched_at=response.received_at, fresh_until=freshness.fresh_until)
-    return Copy(document=document, headers=headers, freshness=freshness, size_bytes=len(response.body))
+    return Copy(document=document, body=response.body, headers=headers, freshness=freshness)
 
 
 def renew_copy(copy: Copy, response: FetchedResponse, limits: FreshnessLimits) -> Copy:
@@ -44,8 +58,33 @@ def renew_copy(copy: Copy, response: FetchedResponse, limits: FreshnessLimits) -
         raise BadStatus(304)
     replaced = {name for name, _value in response.headers}
     merged = (*response.headers, *(field for field in copy.headers if field[0] not in replaced))
-    renewed = build_copy(copy.document.metadata, replace(response, headers=merged), limits)
-    return replace(renewed, size_bytes=copy.size_bytes)
+    return build_copy(copy.document.metadata, replace(response, headers=merged, body=copy.body), limits)
+
+
+def build_record(copy: Copy, *, last_good_seconds: int) -> StoredDocument:
+    """What the store keeps of a copy: no body where the host forbids it."""
+    document, freshness = copy.document, copy.freshness
+    stands_in_seconds = 0 if freshness.must_revalidate or not freshness.may_store else last_good_seconds
+    return StoredDocument(
+        client_id=document.metadata.client_id,
+        body=copy.body if freshness.may_store else b"",
+        headers=copy.headers if freshness.may_store else (),
+        fetched_at=document.fetched_at,
+        fresh_until=document.fresh_until,
+        last_good_until=document.fresh_until + stands_in_seconds,
+    )
+
+
+def restore_copy(record: StoredDocument, metadata: ClientMetadata, limits: FreshnessLimits) -> Copy:
+    """The copy that ``build_record`` was given; ``metadata`` is what its body says."""
+    freshness = parse_freshness(record.headers, received_at=record.fetched_at, limits=limits)
+    return Copy(
+        document=ClientDocument(metadata=metadata, fetched_at=record.fetched_at, fresh_until=record.fresh_until),
+        body=record.body,
+        headers=record.headers,
+        # The age that the answer had when it came is in fresh_until, and in none of the headers.
+        freshness=replace(freshness, fresh_until=record.fresh_until),
+    )
 
 
 def forget_validators(copy: Copy) -> Copy:

@@ -1,13 +1,13 @@
-"""Client metadata documents, from memory or from their hosts: ``ClientDocuments`` for the authorization server.
+"""Client metadata documents, from memory, the store or their hosts: ``ClientDocuments`` for the authorization server.
 
 Nothing that fails is remembered as a verdict (CIMD draft §5.2): the next load tries again. What protects the other
-side, and us, is that one fetch serves all who wait for the same document, that budgets bound fetches per host and in
-all, and that a host which cannot be reached is left alone for a while.
+side, and us, is that one fetch serves all who wait for the same document, that budgets bound fetches per source, per
+host and in all, and that a host which cannot be reached is left alone for a while.
 """
 
+import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,27 +21,28 @@ from nameplate.errors import (
     TlsFailed,
     Unreachable,
 )
-from nameplate.fetch.budgets import CircuitBreaker, FetchBudget, Slots
-from nameplate.fetch.copies import Copy, DocumentCache, build_copy, forget_validators, renew_copy
+from nameplate.fetch.budgets import CircuitBreaker, FetchBudget, SharedBudget, Slots
+from nameplate.fetch.copies import Copy, build_copy, renew_copy
 from nameplate.fetch.flights import Flight, Flights
 from nameplate.fetch.https import FetchedResponse, GuardedFetcher
 from nameplate.fetch.last_good import Failure, choose_error, describe_failure, is_final, may_stand_in
 from nameplate.fetch.options import DocumentOptions
-from nameplate.ports.documents import ClientDocument
+from nameplate.fetch.shelf import DocumentShelf
+from nameplate.ports.documents import ClientDocument, DocumentRecords
 from nameplate.protocol.client_id import ClientIdPolicy, ClientIdUrl
-from nameplate.protocol.client_metadata import parse_client_metadata
+from nameplate.protocol.client_metadata import ClientMetadata, parse_client_metadata
 
 __all__ = ["CachedDocuments"]
 
 _log = logging.getLogger("nameplate.fetch")
-_REMEMBERED_REFUSALS = 4096
 
 
 class CachedDocuments:
     """Loads documents and keeps them in memory while they are fresh. Belongs to the event loop that first uses it.
 
-    ``policy`` and ``require_client_name`` go to ``parse_client_metadata``; ``clock`` gives epoch seconds. Closing it
-    closes the fetcher.
+    ``store`` is where documents of approved clients outlive the process, and where replicas share them and the budgets;
+    without one, all is in memory. ``policy`` and ``require_client_name`` go to ``parse_client_metadata``; ``clock``
+    gives epoch seconds. Closing it closes the fetcher, and leaves the store open.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class CachedDocuments:
         fetcher: GuardedFetcher,
         options: DocumentOptions = DocumentOptions(),  # noqa: B008 - frozen
         *,
+        store: DocumentRecords | None = None,
         policy: ClientIdPolicy = ClientIdPolicy(),  # noqa: B008 - frozen
         require_client_name: bool = True,
         clock: Callable[[], float] = time.time,
@@ -58,86 +60,134 @@ class CachedDocuments:
         self._policy = policy
         self._require_client_name = require_client_name
         self._clock = clock
-        self._cache = DocumentCache(options)
+        self._shelf = DocumentShelf(options, self._read, store)
         self._budget = FetchBudget(options)
+        self._shared_budget = None if store is None else SharedBudget(store, options)
         self._slots = Slots(options)
         self._breaker = CircuitBreaker(options)
-        self._refused_at: OrderedDict[str, float] = OrderedDict()
         # A little more than the deadline: closing what it interrupted takes its time too.
         longest_seconds = fetcher.options.deadline_seconds * 1.02
         held_seconds = longest_seconds if options.failure_seconds is None else options.failure_seconds
         self._flights: Flights[Copy | Failure] = Flights(_is_drawn_out, held_seconds)
 
-    async def load_document(self, client_id: ClientIdUrl, *, live_grant: bool = False) -> ClientDocument:
-        """The client's document, from memory while it is fresh.
+    def find_document(self, client_id: str) -> ClientDocument | None:
+        """The client's document if it is in memory and fresh. It costs nothing, and no budget."""
+        copy = self._shelf.find(client_id)
+        return copy.document if copy is not None and self._clock() < copy.document.fresh_until else None
+
+    async def load_document(
+        self, client_id: ClientIdUrl, *, live_grant: bool = False, source: str = ""
+    ) -> ClientDocument:
+        """The client's document, from memory or the store while it is fresh, else from its host.
 
         ``live_grant`` says that a grant of this client exists which the call serves. Then the reserved share of the
-        budgets may be used, and failures are read as decision 5 reads them for live grants: ``ClientMetadataError``
+        budgets may be used; a copy that may stand in is used as soon as the host lets the call wait for longer than
+        ``patience_seconds``; and failures are read as decision 5 reads them for live grants: ``ClientMetadataError``
         and ``BadStatus`` 404 or 410 are raised only once they are confirmed, and end the grant; anything else leaves
-        it.
+        it. ``source`` is the address that caused the call; empty where none is to be charged.
 
-        Raises ``FetchError`` or ``ClientMetadataError``. All that fails before an HTTP answer came (refused address,
-        no connection, TLS, deadline) takes equally long, so that nobody can scan ports with it.
+        Raises ``FetchError`` or ``ClientMetadataError``; ``StoreError`` where the store does not work. All that fails
+        before an HTTP answer came (refused address, no connection, TLS, deadline) takes equally long, so that nobody
+        can scan ports with it.
         """
-        copy = self._cache.find(client_id.text)
-        if copy is not None and self._clock() < copy.document.fresh_until:
-            return copy.document
-        return await self._load_anew(client_id, copy, live_grant)
+        document = self.find_document(client_id.text)
+        if document is not None:
+            return document
+        if live_grant:
+            self._shelf.keep(client_id.text)
+        flight, outcome = await self._fly_along(client_id, live_grant=live_grant, source=source)
+        if isinstance(outcome, Copy):
+            return outcome.document
+        try:
+            return self._answer_failure(client_id, outcome, live_grant=live_grant)
+        except FetchError:
+            await flight.wait_for_landing()
+            raise
 
-    def keep_document(self, client_id: str) -> None:
-        """Somebody approved this client: strangers' documents no longer push its copy out of memory."""
-        self._cache.keep(client_id)
+    async def record_approval(self, client_id: str) -> None:
+        """Somebody approved this client: its document is kept, here and in the store, and strangers' documents no
+        longer push it out.
+        """
+        await self._shelf.record_approval(client_id)
 
     async def aclose(self) -> None:
         """End running fetches, with ``Unreachable`` for those who wait for them, and close the fetcher."""
         await self._fetcher.aclose()
         await self._flights.aclose()
 
-    async def _load_anew(self, client_id: ClientIdUrl, copy: Copy | None, live_grant: bool) -> ClientDocument:
-        if live_grant:
-            self._cache.keep(client_id.text)
-        flight = self._flights.find(client_id.text)
-        try:
-            flight = flight or self._take_off(client_id, copy)
-        except Busy as busy:
-            return self._answer_failure(client_id, copy, busy, live_grant)
-        outcome = await flight.wait_for_arrival()
-        if isinstance(outcome, Copy):
-            return outcome.document
-        try:
-            return self._answer_failure(client_id, copy, outcome, live_grant)
-        except FetchError:
+    async def _fly_along(
+        self, client_id: ClientIdUrl, *, live_grant: bool, source: str
+    ) -> tuple[Flight[Copy | Failure], Copy | Failure]:
+        """Join the fetch that is under way, or start it."""
+        while flight := self._flights.find(client_id.text):
+            outcome = await self._wait(flight, client_id, live_grant=live_grant)
+            if not isinstance(outcome, Busy):
+                return flight, outcome
+            # That was the budget of whoever started it, and must not shut out the others. First come, first served.
             await flight.wait_for_landing()
-            raise
+        flight = self._flights.take_off(client_id.text, self._fly(client_id, source))
+        return flight, await self._wait(flight, client_id, live_grant=live_grant)
 
-    def _answer_failure(
-        self, client_id: ClientIdUrl, copy: Copy | None, failure: Failure, live_grant: bool
-    ) -> ClientDocument:
+    async def _wait(
+        self, flight: Flight[Copy | Failure], client_id: ClientIdUrl, *, live_grant: bool
+    ) -> Copy | Failure:
+        """The outcome; for a live grant, ``TimedOut`` where its copy may stand in and the host takes its time."""
+        if live_grant:
+            try:
+                async with asyncio.timeout_at(flight.started_at + self._options.patience_seconds):
+                    return await flight.wait_for_arrival()
+            except TimeoutError:
+                late = TimedOut(f"not waited for longer than {self._options.patience_seconds} s")
+                # Where this answer may end the grant, it is worth waiting for.
+                may_end = self._shelf.is_refusal_old(client_id.text, self._clock())
+                if not may_end and self._find_stand_in(client_id, late, live_grant=True) is not None:
+                    return late
+        return await flight.wait_for_arrival()
+
+    def _answer_failure(self, client_id: ClientIdUrl, failure: Failure, *, live_grant: bool) -> ClientDocument:
         """The last good copy, where it may stand in; else the error is raised."""
-        now = self._clock()
-        is_confirmed = now - self._refused_at.get(client_id.text, now) >= self._options.confirm_seconds
-        is_stale_fine = may_stand_in(
+        copy = self._find_stand_in(client_id, failure, live_grant=live_grant)
+        if copy is not None:
+            return _use_last_good(client_id, copy, failure)
+        is_confirmed = self._shelf.is_refusal_old(client_id.text, self._clock())
+        raise choose_error(failure, live_grant=live_grant, is_confirmed=is_confirmed).with_traceback(None)
+
+    def _find_stand_in(self, client_id: ClientIdUrl, failure: Failure, *, live_grant: bool) -> Copy | None:
+        copy, now = self._shelf.find(client_id.text), self._clock()
+        may = may_stand_in(
             copy,
             failure,
             now=now,
             last_good_seconds=self._options.last_good_seconds,
             live_grant=live_grant,
-            is_confirmed=is_confirmed,
+            is_confirmed=self._shelf.is_refusal_old(client_id.text, now),
         )
-        if copy is not None and is_stale_fine:
-            return _use_last_good(client_id, copy, failure)
-        raise choose_error(failure, live_grant=live_grant, is_confirmed=is_confirmed).with_traceback(None)
+        return copy if may else None
 
-    def _take_off(self, client_id: ClientIdUrl, copy: Copy | None) -> Flight[Copy | Failure]:
-        """Start the one fetch of this document, or raise ``Busy``."""
-        host = client_id.host
-        known = self._cache.is_kept(client_id.text)
-        self._slots.check(host, known=known)
-        self._budget.spend(host, known=known, now=self._clock())
-        self._slots.take(host)
-        return self._flights.take_off(client_id.text, self._fly(client_id, copy), lambda: self._slots.free(host))
+    async def _fly(self, client_id: ClientIdUrl, source: str) -> Copy | Failure:
+        copy = await self._shelf.recall(client_id.text)
+        if copy is not None and self._clock() < copy.document.fresh_until:
+            return copy
+        known = self._shelf.is_kept(client_id.text)
+        try:
+            with self._slots.hold(client_id.host, known=known):
+                await self._spend(client_id.host, source, known=known)
+                return await self._try(client_id, copy)
+        except Busy as busy:
+            return busy
 
-    async def _fly(self, client_id: ClientIdUrl, copy: Copy | None) -> Copy | Failure:
+    async def _spend(self, host: str, source: str, *, known: bool) -> None:
+        """Take the fetch from every budget, or raise ``Busy``. This process's own come first: they cost no write."""
+        self._budget.spend(host, source=source, known=known, now=self._clock())
+        if known or self._shared_budget is None:
+            return
+        try:
+            await self._shared_budget.spend(host, source=source, now=self._clock())
+        except Busy:
+            self._budget.give_back(host, source=source, now=self._clock())
+            raise
+
+    async def _try(self, client_id: ClientIdUrl, copy: Copy | None) -> Copy | Failure:
         try:
             self._breaker.check(client_id.host, client_id.port, self._clock())
         except Unreachable as failure:
@@ -145,9 +195,10 @@ class CachedDocuments:
         try:
             fetched = await self._fetch(client_id, copy)
         except (FetchError, ClientMetadataError) as failure:
-            self._record_failure(client_id, failure)
+            await self._record_failure(client_id, failure)
             return failure
-        self._record_copy(client_id, fetched)
+        self._breaker.record_contact(client_id.host, client_id.port)
+        await self._shelf.put(client_id.text, fetched)
         return fetched
 
     async def _fetch(self, client_id: ClientIdUrl, copy: Copy | None) -> Copy:
@@ -156,37 +207,28 @@ class CachedDocuments:
         response = await self._fetcher.fetch(client_id, etag=etag, last_modified=last_modified)
         if copy is not None and response.status == 304:
             return self._renew(client_id, copy, response)
-        metadata = parse_client_metadata(
-            client_id.text, response.body, require_client_name=self._require_client_name, policy=self._policy
+        return build_copy(self._read(client_id.text, response.body), response, self._options.freshness)
+
+    def _read(self, client_id: str, body: bytes) -> ClientMetadata:
+        return parse_client_metadata(
+            client_id, body, require_client_name=self._require_client_name, policy=self._policy
         )
-        return build_copy(metadata, response, self._options.freshness)
 
     def _renew(self, client_id: ClientIdUrl, copy: Copy, response: FetchedResponse) -> Copy:
         try:
             return renew_copy(copy, response, self._options.freshness)
         except BadStatus:
-            # The next fetch asks for the whole document.
-            self._cache.put(client_id.text, forget_validators(copy))
+            self._shelf.forget_validators(client_id.text)
             raise
 
-    def _record_copy(self, client_id: ClientIdUrl, copy: Copy) -> None:
-        self._breaker.record_contact(client_id.host, client_id.port)
-        self._refused_at.pop(client_id.text, None)
-        if copy.freshness.may_store:
-            self._cache.put(client_id.text, copy)
-        else:
-            self._cache.drop(client_id.text)
-
-    def _record_failure(self, client_id: ClientIdUrl, failure: Failure) -> None:
+    async def _record_failure(self, client_id: ClientIdUrl, failure: Failure) -> None:
         now = self._clock()
         if isinstance(failure, (Unreachable, TimedOut)):
             self._breaker.record_failure(client_id.host, client_id.port, now)
         elif not isinstance(failure, (AddressRefused, Busy)):
             self._breaker.record_contact(client_id.host, client_id.port)
-        if is_final(failure) and self._cache.is_kept(client_id.text):
-            self._refused_at.setdefault(client_id.text, now)
-            if len(self._refused_at) > _REMEMBERED_REFUSALS:
-                self._refused_at.popitem(last=False)
+        if is_final(failure):
+            await self._shelf.record_refusal(client_id.text, now)
 
 
 def _is_drawn_out(outcome: Copy | Failure) -> bool:

@@ -44,10 +44,9 @@ class Flights(Generic[T]):
         """The flight that has not landed yet."""
         return self._flights.get(key)
 
-    def take_off(self, key: str, work: Coroutine[Any, Any, T], on_landing: Callable[[], None]) -> Flight[T]:
-        """Start work that nobody else does just now; ``on_landing`` is called once, whatever comes of it."""
+    def take_off(self, key: str, work: Coroutine[Any, Any, T]) -> Flight[T]:
+        """Start work that nobody else does just now."""
         flight = self._flights[key] = Flight(work)
-        flight.landed.add_done_callback(lambda _landed: on_landing())
         flight.task.add_done_callback(lambda task: self._arrive(key, flight, task))
         return flight
 

@@ -66,9 +66,12 @@ class DocumentOptions:
     client for good (404, 410, a broken rule) ends a live grant only when it was seen twice, ``confirm_seconds``
     apart.
 
-    **Budgets** are token buckets over fetches (``…_burst``, ``…_per_second``), and caps on fetches ``…_at_once``, per
-    host and in all; ``reserved_share`` of the latter is kept back for clients that hold a grant. A *site* is the last
-    two labels of a host name.
+    **Patience.** A call on a live grant waits ``patience_seconds`` for a fetch under way; then it goes on with the copy
+    that may stand in, and the fetch goes on without it.
+
+    **Budgets** are token buckets over fetches (``…_burst``, ``…_per_second``): for each source (the address that caused
+    them), for each target host, and in all. Caps on fetches ``…_at_once`` are per site (the last two labels of a host
+    name) and in all. ``reserved_share`` of what there is in all is kept back for clients that hold a grant.
 
     **Circuit breaker.** After ``breaker_failures`` transport failures in a row a host's port is left alone for
     ``breaker_seconds``, then tried once; each further failure doubles the pause, up to ``breaker_max_seconds``.
@@ -83,6 +86,9 @@ class DocumentOptions:
     other_bytes: int = 8 * 1024 * 1024
     last_good_seconds: int = 24 * 3600
     confirm_seconds: int = 3600
+    patience_seconds: float = 0.5
+    source_burst: int = 400
+    source_per_second: float = 5.0
     host_burst: int = 500
     host_per_second: float = 20.0
     total_burst: int = 1000

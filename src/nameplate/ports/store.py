@@ -17,8 +17,10 @@ from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorizat
 __all__ = [
     "AlreadyAnswered",
     "Approved",
+    "BudgetStore",
     "ChallengeSpent",
     "Denied",
+    "DocumentStore",
     "Full",
     "GrantStore",
     "KeyStore",
@@ -29,7 +31,9 @@ __all__ = [
     "Replayed",
     "Reused",
     "Rotated",
+    "Spending",
     "Store",
+    "StoredDocument",
     "StoredSigningKey",
     "Unknown",
 ]
@@ -121,6 +125,35 @@ class StoredSigningKey:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """The document of a client that somebody approved, as it came, and whether its host took it back since.
+
+    ``body`` is empty where the host forbids keeping it, or where none came before the first refusal. ``headers`` are
+    the fields of the answer that say how long it may be used and how to ask for it again (names in lower case).
+    ``last_good_until`` is when it may no longer stand in for a document that cannot be had. ``refused_at`` is when the
+    host first refused the client since (404, 410, a document that breaks a rule).
+    """
+
+    client_id: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    fetched_at: int
+    fresh_until: int
+    last_good_until: int
+    refused_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What is to be taken from the token bucket named ``budget``; see ``BudgetStore.spend``."""
+
+    budget: str
+    cost: int
+    capacity: int
+    refill_per_second: float
+
+
 class GrantStore(Protocol):
     """From the question on the consent page to the last refresh."""
 
@@ -205,7 +238,7 @@ class GrantStore(Protocol):
 
 
 class PersonStore(Protocol):
-    """Who signed in, and how often somebody tried."""
+    """Who signed in."""
 
     async def record_subject(self, upstream_issuer: str, upstream_subject: str, *, candidate: str, now: int) -> str:
         """Our stable ``sub`` for this person: the one recorded first, by whichever replica."""
@@ -223,10 +256,36 @@ class PersonStore(Protocol):
         """Sign out. ``session.ended``."""
         ...
 
+
+class BudgetStore(Protocol):
+    """How often somebody may try something."""
+
     async def spend(self, budget: str, cost: int, *, capacity: int, refill_per_second: float, now: float) -> bool:
         """Take ``cost`` from the token bucket named ``budget`` (created full). False, and nothing taken, where too
         little is left. A negative cost gives back what was taken; the bucket never holds more than ``capacity``.
         """
+        ...
+
+    async def spend_all(self, spendings: Sequence[Spending], *, now: float) -> str | None:
+        """Take from several buckets, all or nothing. The name of the first in which too little is left, else None."""
+        ...
+
+
+class DocumentStore(Protocol):
+    """Documents of clients that somebody approved: replicas share them, a restart keeps them."""
+
+    async def load_document(self, client_id: str) -> StoredDocument | Unknown:
+        """What is stored of the client's document."""
+        ...
+
+    async def record_document(self, document: StoredDocument) -> None:
+        """Keep the document, unless a later one is there (``fetched_at``). It ends a refusal that came before it; its
+        own ``refused_at`` does not count.
+        """
+        ...
+
+    async def record_document_refusal(self, client_id: str, now: int) -> None:
+        """The host refused the client. Only the first time since the last good document counts."""
         ...
 
 
@@ -244,7 +303,7 @@ class KeyStore(Protocol):
         ...
 
 
-class Store(GrantStore, PersonStore, KeyStore, Protocol):
+class Store(GrantStore, PersonStore, BudgetStore, DocumentStore, KeyStore, Protocol):
     """The whole store, as the authorization server is given it."""
 
     async def load_audit_events(self, *, after_id: int = 0, limit: int = 1000) -> Sequence[tuple[int, AuditEvent]]:
@@ -256,7 +315,8 @@ class Store(GrantStore, PersonStore, KeyStore, Protocol):
 
         Kept are: pending authorizations, refresh tokens and sessions until they expire, answered or rotated ones too;
         codes for 24 hours after their issue; budgets until they are full again; grants until they ended and nothing
-        refers to them; subjects, signing keys and audit events for ever.
+        refers to them; documents until they can no longer stand in and no live grant is their client's; subjects,
+        signing keys and audit events for ever.
         """
         ...
 

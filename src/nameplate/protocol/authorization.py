@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from nameplate.errors import AuthorizationError, AuthorizationPageError, ClientIdError
 from nameplate.protocol.client_id import ClientIdPolicy, ClientIdUrl, is_client_id_url, parse_client_id
 from nameplate.protocol.client_metadata import ClientMetadata
+from nameplate.protocol.own_urls import is_own_url
 from nameplate.protocol.parameters import Parameters
 from nameplate.protocol.pkce import is_code_challenge
 from nameplate.protocol.redirect_uri import RedirectTarget, build_redirect, match_redirect_uri
@@ -45,12 +46,10 @@ MAX_LOGIN_HINT_CHARACTERS = 256
 class AuthorizationPolicy:
     """What the operator decided about authorization requests.
 
-    ``own_urls`` are the issuer, its endpoints and pages: none can be a client (CIMD-15) or take an answer (RU-12).
     ``auth_methods`` are the client authentication methods that the token endpoint performs.
     """
 
     issuer: str
-    own_urls: frozenset[str]
     resources: tuple[ProtectedResource, ...]
     documents_enabled: bool = True
     client_id: ClientIdPolicy = field(default_factory=ClientIdPolicy)
@@ -94,7 +93,7 @@ def parse_client(parameters: Parameters, policy: AuthorizationPolicy) -> ClientI
         raise AuthorizationPageError(
             "invalid_client", "This server does not accept clients by metadata document.", reason="client.cimd_disabled"
         )
-    if text.partition("?")[0] in policy.own_urls:
+    if is_own_url(text, policy.issuer):
         # RFC 9700 §4.15: nobody may pass for this server.
         raise AuthorizationPageError(
             "invalid_client", "This client_id is a URL of the authorization server itself.", reason="client.own_url"
@@ -117,7 +116,7 @@ def choose_redirect_uri(parameters: Parameters, client: ClientMetadata, policy: 
             "The request names no redirect_uri, and the client's document lists more than one, or one for any port.",
             reason="redirect_uri.missing",
         )
-    if requested.partition("?")[0] in policy.own_urls:
+    if is_own_url(requested, policy.issuer):
         # RU-12: a code that comes back here could start another flow, in the person's name.
         raise AuthorizationPageError(
             "invalid_request",

@@ -15,8 +15,12 @@ from nameplate.protocol.urls import HttpsUrl, find_target_fault, is_permitted_po
 
 __all__ = ["CIMD_DRAFT", "ClientIdPolicy", "ClientIdUrl", "is_client_id_url", "parse_client_id"]
 
-CIMD_DRAFT = "draft-ietf-oauth-client-id-metadata-document-03 (2026-11-02)"
-"""The revision whose rules stand here and in ``client_metadata``. The section numbers cited are its."""
+CIMD_DRAFT = "draft-ietf-oauth-client-id-metadata-document-02 (2026-07-06)"
+"""The revision whose rules stand here and in ``client_metadata``.
+
+The section numbers cited are those of the editors' text of 2026-09-20 that became -03, whose rules on client
+authentication are followed too. The published -03 (2026-11-02) could not be compared yet.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

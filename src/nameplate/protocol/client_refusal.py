@@ -13,11 +13,18 @@ from nameplate.errors import (
     TooLarge,
 )
 
-__all__ = ["build_document_refusal", "build_fetch_refusal"]
+__all__ = [
+    "GONE",
+    "build_document_refusal",
+    "build_fetch_refusal",
+    "choose_retry_seconds",
+    "describe_fetch_failure",
+]
 
 RETRY_AFTER_SECONDS = 30
 
-_GONE = (404, 410)
+GONE = frozenset({404, 410})
+"""The statuses by which a host says that there is no such document (RFC 9110 §15.5.5, §15.5.11)."""
 
 
 def build_document_refusal(error: ClientMetadataError) -> AuthorizationPageError:
@@ -32,25 +39,31 @@ def build_fetch_refusal(error: FetchError, host: str) -> AuthorizationPageError:
     What anybody can see from outside by fetching the document (its status, type and size) is said. Whether an address
     was refused, closed, silent or not trusted is not: that would make this server a port scanner (SS-04).
     """
-    if isinstance(error, BadStatus) and error.status in _GONE:
+    if isinstance(error, BadStatus) and error.status in GONE:
         return AuthorizationPageError(
             "invalid_client",
             f"{host} answers {error.status}: there is no document.",
             reason="fetch.not_found",
             detail=error.detail,
         )
-    sentence, reason = _describe(error, host)
+    sentence, reason = describe_fetch_failure(error, host)
     return AuthorizationPageError(
         "temporarily_unavailable",
         sentence,
         reason=reason,
         detail=error.detail,
         status=503,
-        retry_after_seconds=error.retry_after_seconds if isinstance(error, Busy) else RETRY_AFTER_SECONDS,
+        retry_after_seconds=choose_retry_seconds(error),
     )
 
 
-def _describe(error: FetchError, host: str) -> tuple[str, str]:
+def choose_retry_seconds(error: FetchError) -> int:
+    """When trying again is worth it."""
+    return error.retry_after_seconds if isinstance(error, Busy) else RETRY_AFTER_SECONDS
+
+
+def describe_fetch_failure(error: FetchError, host: str) -> tuple[str, str]:
+    """The sentence for a peer (ASCII, without quotes: RFC 6749 §5.2), and the reason slug."""
     match error:
         case BadStatus():
             return f"{host} answers {error.status} instead of 200.", "fetch.status"

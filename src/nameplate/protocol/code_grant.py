@@ -10,6 +10,7 @@ from nameplate.protocol.parameters import Parameters
 from nameplate.protocol.pkce import is_proof
 
 __all__ = [
+    "BURNING_REASONS",
     "CODE_SECONDS",
     "REPLAY_REVOKES_AFTER_SECONDS",
     "CodeRequest",
@@ -23,6 +24,10 @@ CODE_SECONDS = 60
 """How long a code lives."""
 
 _CODE_PREFIX = "npc_"
+
+BURNING_REASONS = frozenset({"code.other_client", "code.other_redirect_uri", "code.wrong_verifier"})
+"""Refusals after which the code is worth nothing to anybody: somebody saw it who must not have it, or it belongs to a
+client that will never succeed."""
 
 REPLAY_REVOKES_AFTER_SECONDS = 10
 """A second redemption sooner than this is a client's retry; later it is somebody else (RFC 6749 §10.5)."""
@@ -68,8 +73,7 @@ def build_code_refusal(reason: str) -> TokenError:
 def check_code(request: CodeRequest, code: AuthorizationCode, grant: Grant, now: int) -> None:
     """Whether this request may redeem this code, but for whether somebody did before: only the store can say that.
 
-    Raises ``TokenError`` ``invalid_grant``. A code that is refused here has been seen by somebody who must not have it,
-    or by a client that will never succeed: the caller burns it.
+    Raises ``TokenError`` ``invalid_grant``; for one of ``BURNING_REASONS`` the caller burns the code.
     """
     if code.client_id != request.client_id:
         raise build_code_refusal("code.other_client")

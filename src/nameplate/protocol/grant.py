@@ -41,8 +41,8 @@ class PendingAuthorization:
 class Grant:
     """What one person authorised for one client at one resource.
 
-    ``expires_at`` is the absolute end, whatever is refreshed. ``claims`` is the JSON object of what access tokens say
-    of the person beside ``sub`` (``groups``).
+    ``expires_at`` is the absolute end, whatever is refreshed. ``username`` is the local account of the person, whose
+    existence and groups are looked up anew for each token.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Grant:
     created_at: int
     expires_at: int
     revoked_at: int | None = None
-    claims: str = "{}"
+    username: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,8 @@ class RefreshToken:
 class Session:
     """A person signed in at our pages.
 
-    ``username`` and ``display_name`` are shown to that person; ``subject`` is our own stable id; ``claims`` is as in a
-    Grant.
+    ``username`` and ``display_name`` are shown to that person; ``subject`` is our own stable id. ``credential_digest``
+    says which password the person had: with another one, the session is over.
     """
 
     id_hash: bytes
@@ -99,4 +99,4 @@ class Session:
     display_name: str
     signed_in_at: int
     expires_at: int
-    claims: str = "{}"
+    credential_digest: str = ""

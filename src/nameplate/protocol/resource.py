@@ -9,7 +9,8 @@ __all__ = ["ProtectedResource", "ScopeOffer", "build_canonical_resource", "choos
 _PCHAR = r"A-Za-z0-9\-._~!$&'()*+,;=:@%"  # RFC 3986 §3.3
 _RESOURCE = re.compile(
     r"(?i:(https?))://((?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)"
-    rf"(/[{_PCHAR}/]*)?(\?[{_PCHAR}/?]*)?"
+    rf"(/[{_PCHAR}/]*)?(\?[{_PCHAR}/?]*)?",
+    re.ASCII,  # or U+017F, a long s, would pass for the s of https
 )
 _DEFAULT_PORT = {"https": ":443", "http": ":80"}
 

@@ -44,7 +44,7 @@ def choose_scope(
     possible = [scope for scope in offered if document_scope is None or scope in document_scope]
     wanted = [scope for scope in requested or () if scope != OFFLINE_ACCESS]
     chosen = [scope for scope in possible if not wanted or scope in wanted]
-    if not chosen and (wanted or offered):
+    if not chosen and offered:
         return None
     if requested and OFFLINE_ACCESS in requested and (document_scope is None or OFFLINE_ACCESS in document_scope):
         chosen.append(OFFLINE_ACCESS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from nameplate.errors import ProtocolError, TokenError
+from nameplate.errors import ProtocolError, StoreError, TokenError
 from nameplate.protocol.cors import CORS_HEADERS
 from nameplate.server.pages.render import page_headers
 
@@ -26,10 +26,16 @@ def new_reference() -> str:
     return "".join(secrets.choice(_REFERENCE_ALPHABET) for _ in range(8))
 
 
-def log_refusal(error: ProtocolError, *, reference: str, client_id: str = "") -> None:
-    """One line for whoever looks up a reference. Bearer values are never part of an error."""
-    logger.warning(
-        "refused",
+def log_refusal(error: ProtocolError, *, reference: str, client_id: str = "", cause: Exception | None = None) -> None:
+    """One line for whoever looks up a reference. Bearer values are never part of an error.
+
+    ``cause`` is set where the fault is ours: then it is an error, with its trace.
+    """
+    message = "refused" if cause is None else "store failed" if isinstance(cause, StoreError) else "server failed"
+    logger.log(
+        logging.WARNING if cause is None else logging.ERROR,
+        message,
+        exc_info=cause,
         extra={
             "reference": reference,
             "reason": error.reason,
@@ -54,10 +60,12 @@ def build_redirect_response(url: str) -> Response:
     return Response(status_code=303, headers={"Location": url, "Referrer-Policy": "no-referrer", **NO_STORE})
 
 
-def build_token_error(error: ProtocolError, *, client_id: str = "", status: int = 400) -> Response:
+def build_token_error(
+    error: ProtocolError, *, client_id: str = "", status: int = 400, cause: Exception | None = None
+) -> Response:
     """RFC 6749 §5.2, with our reason and reference beside the code. A ``TokenError`` brings its own status."""
     reference = new_reference()
-    log_refusal(error, reference=reference, client_id=client_id)
+    log_refusal(error, reference=reference, client_id=client_id, cause=cause)
     headers = {**CORS_HEADERS, **NO_STORE}
     if isinstance(error, TokenError):
         status = error.status

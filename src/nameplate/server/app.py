@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from nameplate.errors import ProtocolError, StoreError
+from nameplate.errors import ProtocolError, StoreError, TokenError
 from nameplate.protocol.cors import build_preflight_headers
 from nameplate.protocol.server_metadata import build_metadata_paths, build_server_metadata, get_issuer_path
 from nameplate.protocol.token_request import AUTH_METHODS
@@ -125,7 +126,8 @@ class AuthorizationServer:
         ]
 
     def _build_app(self, routes: list[BaseRoute], **options: Any) -> Starlette:
-        app = Starlette(routes=routes, exception_handlers={Exception: self._show_mistake}, **options)
+        handlers = {Exception: self._show_mistake, HTTPException: self._show_no_such_thing}
+        app = Starlette(routes=routes, exception_handlers=handlers, **options)
         # Starlette would redirect /authorize/ to a URL built from the request's Host header, which anybody can forge.
         app.router.redirect_slashes = False
         return app
@@ -139,11 +141,9 @@ class AuthorizationServer:
             try:
                 return await endpoint(request, context)
             except ProtocolError as error:
-                refusal = error
+                return refuse_on_page(error, stylesheet=context.stylesheet)
             except StoreError as error:
-                logger.exception("store failed")
-                refusal = store_failed(str(error))
-            return refuse_on_page(refusal, stylesheet=context.stylesheet)
+                return refuse_on_page(store_failed(str(error)), stylesheet=context.stylesheet, cause=error)
 
         return answer
 
@@ -161,12 +161,24 @@ class AuthorizationServer:
         keys = {"keys": [self.context.signing_key.public_jwk()]}
         return build_json_document(keys, max_age_seconds=JWKS_SECONDS)
 
-    async def _show_mistake(self, request: Request, _error: Exception) -> Response:
-        """Nothing that went wrong here is the peer's fault; the trace goes to the log (Starlette raises it again)."""
+    async def _show_mistake(self, request: Request, error: Exception) -> Response:
+        """Nothing that went wrong here is the peer's fault."""
         mistake = server_failed()
         if request.url.path == f"{self.base_path}/token":
-            return build_token_error(mistake, status=500)
-        return refuse_on_page(mistake, stylesheet=f"{self.base_path}/style.css")
+            return build_token_error(mistake, status=500, cause=error)
+        return refuse_on_page(mistake, stylesheet=f"{self.base_path}/style.css", cause=error)
+
+    async def _show_no_such_thing(self, request: Request, error: Exception) -> Response:
+        """A path or a method that does not exist."""
+        if not isinstance(error, HTTPException):
+            raise error
+        headers = {**(error.headers or {}), "X-Content-Type-Options": "nosniff"}
+        if request.url.path == f"{self.base_path}/token":
+            method = TokenError("invalid_request", "Only POST is answered here.", reason="token.method", status=405)
+            response = build_token_error(method)
+            response.headers.update(headers)
+            return response
+        return PlainTextResponse(error.detail, error.status_code, headers)
 
     async def _show_health(self, _request: Request) -> Response:
         """The process answers."""

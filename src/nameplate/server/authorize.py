@@ -21,7 +21,7 @@ from nameplate.protocol.parameters import Parameters, parse_parameters
 from nameplate.protocol.redirect_uri import RedirectTarget
 from nameplate.protocol.resource import choose_resource
 from nameplate.secret import hash_bearer_value
-from nameplate.server.browser import BrowserCookies, new_bearer_value
+from nameplate.server.browser import BrowserCookies, client_address, new_bearer_value
 from nameplate.server.context import ServerContext
 from nameplate.server.pages.views import ReturnLink
 from nameplate.server.questions import ask_person
@@ -37,7 +37,7 @@ async def authorize(request: Request, context: ServerContext) -> Response:
     parameters = parse_parameters(request.scope["query_string"])
     client, target = None, None
     try:
-        client = await _load_client(parse_client(parameters, context.policy), context)
+        client = await _load_client(request, parse_client(parameters, context.policy), context)
         target = choose_redirect_uri(parameters, client, context.policy)
         checked = check_authorization_request(parameters, client, target, context.policy)
         if await context.store.is_challenge_spent(client.client_id, checked.code_challenge):
@@ -47,9 +47,12 @@ async def authorize(request: Request, context: ServerContext) -> Response:
         return _refuse(error, parameters, client, target, context)
 
 
-async def _load_client(client_id: ClientIdUrl, context: ServerContext) -> ClientMetadata:
+async def _load_client(request: Request, client_id: ClientIdUrl, context: ServerContext) -> ClientMetadata:
+    document = context.documents.find_document(client_id.text)
+    if document is not None:
+        return document.metadata
     try:
-        return (await context.documents.load_document(client_id)).metadata
+        return (await context.documents.load_document(client_id, source=client_address(request))).metadata
     except FetchError as error:
         raise build_fetch_refusal(error, client_id.host) from error
     except ClientMetadataError as error:

@@ -64,7 +64,7 @@ async def _approve(
     )
     match verdict:
         case Approved():
-            context.documents.keep_document(pending.client_id)
+            await context.documents.record_approval(pending.client_id)
             url = build_success_redirect(pending.redirect_uri, code=code, state=pending.state, issuer=context.issuer)
             return build_redirect_response(url)
         case AlreadyAnswered():
@@ -106,7 +106,7 @@ def _build_grant(pending: PendingAuthorization, session: Session, now: int, cont
         client_metadata=pending.client_metadata,
         created_at=now,
         expires_at=now + context.tokens.grant_seconds,
-        claims=session.claims,
+        username=session.username,
     )
 
 

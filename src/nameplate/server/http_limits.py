@@ -96,6 +96,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not self._is_receiving:
             self._wait_for_peer()
 
+    def pause_writing(self) -> None:
+        # The peer reads slower than the answer comes: it gets its time, and no more of our memory after that.
+        super().pause_writing()
+        self._start_timer(self.body_seconds)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wait_for_peer()
+
     def _check(self, is_within_limits: bool) -> None:
         if not is_within_limits:
             self._refuse()

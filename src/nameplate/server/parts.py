@@ -37,7 +37,7 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
     policy = build_policy(settings)
     store = await SqliteStore.open(settings.store.url)
     try:
-        documents = _build_documents(settings, policy, clock)
+        documents = _build_documents(settings, policy, store, clock)
         try:
             context = ServerContext(
                 policy=policy,
@@ -61,10 +61,8 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
 
 def build_policy(settings: Settings) -> AuthorizationPolicy:
     """What the operator decided about authorization requests."""
-    own_paths = ("", "/", "/authorize", "/token", "/jwks", "/sign-in", "/sign-out", "/consent")
     return AuthorizationPolicy(
         issuer=settings.issuer,
-        own_urls=frozenset(settings.issuer + path for path in own_paths),
         resources=tuple(
             ProtectedResource(
                 identifier=resource.identifier,
@@ -79,7 +77,7 @@ def build_policy(settings: Settings) -> AuthorizationPolicy:
     )
 
 
-def _build_documents(settings: Settings, policy: AuthorizationPolicy, clock: Clock) -> CachedDocuments:
+def _build_documents(settings: Settings, policy: AuthorizationPolicy, store: Store, clock: Clock) -> CachedDocuments:
     options = FetchOptions(
         private_hosts=policy.client_id.private_hosts,
         trusted_ca_file=settings.fetch.trusted_ca_file,
@@ -88,6 +86,7 @@ def _build_documents(settings: Settings, policy: AuthorizationPolicy, clock: Clo
     )
     return CachedDocuments(
         GuardedFetcher(options, clock=clock),
+        store=store,
         policy=policy.client_id,
         require_client_name=settings.cimd.require_client_name,
         clock=clock,

@@ -129,10 +129,11 @@ def refuse_on_page(
     client_id: str = "",
     facts: tuple[tuple[str, str], ...] = (),
     return_link: ReturnLink | None = None,
+    cause: Exception | None = None,
 ) -> Response:
-    """Log the refusal and show it. Status and Retry-After are the error's."""
+    """Log the refusal and show it. Status and Retry-After are the error's; ``cause`` is set where the fault is ours."""
     reference = new_reference()
-    log_refusal(error, reference=reference, client_id=client_id)
+    log_refusal(error, reference=reference, client_id=client_id, cause=cause)
     words = _BY_REASON.get(error.reason) or _BY_CODE.get(error.code, _OTHERWISE)
     view = ErrorView(
         title=words.title,

@@ -36,8 +36,9 @@ class TokenAnswer:
             "access_token": self.access_token,
             "token_type": "Bearer",
             "expires_in": max(0, self.access_token_expires_at - now),
-            "scope": self.scope,
         }
+        if self.scope:  # RFC 6749 §3.3 has no empty scope
+            body["scope"] = self.scope
         if self.refresh_token is not None:
             body["refresh_token"] = self.refresh_token
         return body

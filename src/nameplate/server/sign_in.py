@@ -1,13 +1,12 @@
 """``/sign-in`` and ``/sign-out``: local accounts (RFC 9700 §4.16, attack list E)."""
 
-import json
 import secrets
 from hashlib import sha256
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nameplate.ports.store import AlreadyAnswered
+from nameplate.ports.store import AlreadyAnswered, Spending
 from nameplate.protocol.grant import Session
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import build_redirect_response
@@ -64,31 +63,32 @@ async def sign_out(request: Request, context: ServerContext) -> Response:
     return response
 
 
-def _name_budgets(request: Request, username: str) -> list[tuple[str, tuple[int, float]]]:
+def _build_spendings(request: Request, username: str, cost: int) -> list[Spending]:
     account, address = sha256(username.encode()).hexdigest()[:16], client_address(request)
-    return [
-        (f"sign-in:{account}:{address}", _PER_ACCOUNT_AND_ADDRESS),
+    budgets = (
         (f"sign-in:address:{address}", _PER_ADDRESS),
+        (f"sign-in:{account}:{address}", _PER_ACCOUNT_AND_ADDRESS),
         (f"sign-in:account:{account}", _PER_ACCOUNT),
+    )
+    return [
+        Spending(budget=name, cost=cost, capacity=capacity, refill_per_second=refill_per_second)
+        for name, (capacity, refill_per_second) in budgets
     ]
 
 
 async def _may_try(request: Request, username: str, context: ServerContext) -> bool:
-    """Throttle before the expensive check, and before anything about the account is known (O21-24)."""
-    return all([await _spend(1, budget, context) for budget in _name_budgets(request, username)])
+    """Throttle before the expensive check, and before anything about the account is known (O21-24).
+
+    All budgets or none: an attempt that one of them refuses must not use up the others, or a single stranger could keep
+    everybody out of an account.
+    """
+    spendings = _build_spendings(request, username, 1)
+    return await context.store.spend_all(spendings, now=context.clock()) is None
 
 
 async def _give_back(request: Request, username: str, context: ServerContext) -> None:
     """Only failures count: an office behind one address signs in as often as it likes."""
-    for budget in _name_budgets(request, username):
-        await _spend(-1, budget, context)
-
-
-async def _spend(cost: int, budget: tuple[str, tuple[int, float]], context: ServerContext) -> bool:
-    name, (capacity, refill_per_second) = budget
-    return await context.store.spend(
-        name, cost, capacity=capacity, refill_per_second=refill_per_second, now=context.clock()
-    )
+    await context.store.spend_all(_build_spendings(request, username, -1), now=context.clock())
 
 
 async def _start_session(request: Request, response: Response, account: LocalAccount, context: ServerContext) -> None:
@@ -105,7 +105,7 @@ async def _start_session(request: Request, response: Response, account: LocalAcc
         display_name=account.display_name,
         signed_in_at=now,
         expires_at=now + context.tokens.session_seconds,
-        claims=json.dumps({"groups": list(account.groups)} if account.groups else {}),
+        credential_digest=account.credential_digest,
     )
     await context.store.record_session(session, replaces=cookies.session_hash(request))
     cookies.write_session(response, value, max_age_seconds=context.tokens.session_seconds)

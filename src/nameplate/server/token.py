@@ -1,16 +1,19 @@
 """``POST /token``: codes and refresh tokens become access tokens (RFC 6749 §3.2, §5)."""
 
-import json
 import secrets
+from collections.abc import Callable
 from typing import assert_never
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from nameplate.errors import ParameterError, StoreError, TokenError
+from nameplate.errors import ClientIdError, ClientMetadataError, FetchError, ParameterError, StoreError, TokenError
 from nameplate.ports.store import Redeemed, Repeated, Replayed, Reused, Rotated, Unknown
 from nameplate.protocol.access_token import ACCESS_TOKEN_TYPE, build_access_token_claims
+from nameplate.protocol.client_change import build_lost_client_refusal, check_auth_method, is_end_of_client
+from nameplate.protocol.client_id import parse_client_id
 from nameplate.protocol.code_grant import (
+    BURNING_REASONS,
     REPLAY_REVOKES_AFTER_SECONDS,
     build_code_refusal,
     check_code,
@@ -40,6 +43,7 @@ from nameplate.server.browser import new_bearer_value
 from nameplate.server.context import ServerContext
 from nameplate.server.forms import read_form
 from nameplate.server.repeat_answer import TokenAnswer, open_answer, seal_answer
+from nameplate.upstream.local_accounts import LocalAccount
 
 __all__ = ["token"]
 
@@ -62,7 +66,7 @@ async def token(request: Request, context: ServerContext) -> Response:
     except (ParameterError, TokenError) as error:
         return build_token_error(error, client_id=client_id)
     except StoreError as error:
-        return build_token_error(_store_failed(error), client_id=client_id)
+        return build_token_error(_store_failed(error), client_id=client_id, cause=error)
     return JSONResponse(answer.build_body(context.now()), headers={**CORS_HEADERS, **NO_STORE})
 
 
@@ -75,10 +79,12 @@ async def _redeem_code(form: Parameters, client_id: str, context: ServerContext)
     code, grant = found
     try:
         check_code(request, code, grant, now)
-    except TokenError:
-        await context.store.burn_code(code_hash, now)
+    except TokenError as error:
+        if error.reason in BURNING_REASONS:
+            await context.store.burn_code(code_hash, now)
         raise
     resource = choose_granted_resource(form, grant.resource, context.policy.resources)
+    account = _find_account(grant, context, build_code_refusal)
     refresh_token = new_bearer_value("npr") if code.issues_refresh_token else None
     verdict = await context.store.redeem_code(
         code_hash,
@@ -89,7 +95,7 @@ async def _redeem_code(form: Parameters, client_id: str, context: ServerContext)
     match verdict:
         case Redeemed():
             scope = narrow_to_offer(verdict.grant.scope, resource)
-            return _build_answer(verdict.grant, scope, refresh_token, now, context)
+            return _build_answer(verdict.grant, account, scope, refresh_token, now, context)
         case Replayed():
             raise build_code_refusal("code.replayed_and_revoked" if verdict.grant_revoked else "code.replayed")
         case Unknown():
@@ -105,10 +111,14 @@ async def _refresh(form: Parameters, client_id: str, context: ServerContext) -> 
     if isinstance(found, Unknown):
         raise build_refresh_refusal("refresh_token.unknown")
     presented, grant = found
-    resource = choose_granted_resource(form, grant.resource, context.policy.resources)
-    scope = narrow_to_offer(check_refresh(request, presented, grant, now), resource)
+    granted_scope = check_refresh(request, presented, grant, now)
+    account = _find_account(grant, context, build_refresh_refusal)
+    scope = narrow_to_offer(granted_scope, choose_granted_resource(form, grant.resource, context.policy.resources))
+    # A second use is an honest repeat or a theft: the store knows which, and no host may keep it from saying so.
+    if presented.rotated_at is None:
+        await _check_client(grant, now, context)
     successor = new_bearer_value("npr")
-    answer = _build_answer(grant, scope, successor, now, context)
+    answer = _build_answer(grant, account, scope, successor, now, context)
     verdict = await context.store.rotate_refresh_token(
         token_hash,
         successor=_build_refresh_token(successor, grant, now, context),
@@ -130,6 +140,21 @@ async def _refresh(form: Parameters, client_id: str, context: ServerContext) -> 
             assert_never(verdict)
 
 
+async def _check_client(grant: Grant, now: int, context: ServerContext) -> None:
+    """Judge a live grant by its client's document of today; a client that is gone for good ends it."""
+    document = context.documents.find_document(grant.client_id)
+    if document is None:
+        try:
+            client_id = parse_client_id(grant.client_id, context.policy.client_id)
+            document = await context.documents.load_document(client_id, live_grant=True)
+        except (ClientIdError, ClientMetadataError, FetchError) as error:
+            refusal = build_lost_client_refusal(error, grant.client_id)
+            if is_end_of_client(error):
+                await context.store.revoke_grant(grant.id, reason=refusal.reason, now=now)
+            raise refusal from error
+    check_auth_method(document.metadata, "none")
+
+
 def _build_refresh_token(value: str, grant: Grant, now: int, context: ServerContext) -> RefreshToken:
     return RefreshToken(
         token_hash=hash_bearer_value(value),
@@ -139,8 +164,21 @@ def _build_refresh_token(value: str, grant: Grant, now: int, context: ServerCont
     )
 
 
+def _find_account(grant: Grant, context: ServerContext, build_refusal: Callable[[str], TokenError]) -> LocalAccount:
+    """The person's account of today: whoever was taken out of the configuration gets no more tokens."""
+    account = context.accounts.find(grant.username)
+    if account is None:
+        raise build_refusal("grant.account_removed")
+    return account
+
+
 def _build_answer(
-    grant: Grant, scope: tuple[str, ...], refresh_token: str | None, now: int, context: ServerContext
+    grant: Grant,
+    account: LocalAccount,
+    scope: tuple[str, ...],
+    refresh_token: str | None,
+    now: int,
+    context: ServerContext,
 ) -> TokenAnswer:
     claims = build_access_token_claims(
         grant,
@@ -151,12 +189,16 @@ def _build_answer(
         jti=secrets.token_urlsafe(16),
     )
     return TokenAnswer(
-        # What is said of the person comes first, so that nothing of it can replace a claim of ours.
-        access_token=context.signing_key.sign({**json.loads(grant.claims), **claims}, typ=ACCESS_TOKEN_TYPE),
+        access_token=context.signing_key.sign({**claims, **_build_person_claims(account)}, typ=ACCESS_TOKEN_TYPE),
         access_token_expires_at=claims["exp"],
         scope=build_scope(scope),
         refresh_token=refresh_token,
     )
+
+
+def _build_person_claims(account: LocalAccount) -> dict[str, object]:
+    """What a token says of the person beside ``sub`` (RFC 9068 §2.2.3.1)."""
+    return {"groups": list(account.groups)} if account.groups else {}
 
 
 def _store_failed(error: StoreError) -> TokenError:

@@ -25,7 +25,9 @@ from nameplate.ports.store import (
     Replayed,
     Reused,
     Rotated,
+    Spending,
     Store,
+    StoredDocument,
     StoredSigningKey,
     Unknown,
 )
@@ -34,7 +36,9 @@ from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorizat
 from nameplate.stores import (
     sqlite_audit,
     sqlite_authorizations,
+    sqlite_budgets,
     sqlite_codes,
+    sqlite_documents,
     sqlite_grants,
     sqlite_keys,
     sqlite_people,
@@ -172,7 +176,7 @@ class SqliteStore(Store):
 
     async def spend(self, budget: str, cost: int, *, capacity: int, refill_per_second: float, now: float) -> bool:
         take = partial(
-            sqlite_people.spend,
+            sqlite_budgets.spend,
             budget=budget,
             cost=cost,
             capacity=capacity,
@@ -180,6 +184,19 @@ class SqliteStore(Store):
             now=now,
         )
         return await self._writer.run(take)
+
+    async def spend_all(self, spendings: Sequence[Spending], *, now: float) -> str | None:
+        return await self._writer.run(partial(sqlite_budgets.spend_all, spendings=spendings, now=now))
+
+    async def load_document(self, client_id: str) -> StoredDocument | Unknown:
+        return self._read(partial(sqlite_documents.load_document, client_id=client_id))
+
+    async def record_document(self, document: StoredDocument) -> None:
+        await self._writer.run(partial(sqlite_documents.record_document, document=document))
+
+    async def record_document_refusal(self, client_id: str, now: int) -> None:
+        refuse = sqlite_documents.record_document_refusal
+        await self._writer.run(partial(refuse, client_id=client_id, now=now))
 
     async def record_signing_key(self, key: StoredSigningKey) -> Sequence[StoredSigningKey]:
         return await self._writer.run(partial(sqlite_keys.record_signing_key, key=key))

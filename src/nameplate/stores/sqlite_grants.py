@@ -35,7 +35,8 @@ def split_scope(text: str) -> tuple[str, ...]:
 
 _INSERT = """
 INSERT INTO grants (
-    grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, revoked_at, claims, sweep_at
+    grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, revoked_at, username,
+    sweep_at
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 
@@ -54,7 +55,7 @@ def insert_grant(connection: sqlite3.Connection, grant: Grant) -> int:
             grant.created_at,
             grant.expires_at,
             grant.revoked_at,
-            grant.claims,
+            grant.username,
             grant.expires_at,
         ),
     ).fetchone()
@@ -64,7 +65,7 @@ def insert_grant(connection: sqlite3.Connection, grant: Grant) -> int:
 # In the order that build_grant reads them, from the table under the name g.
 GRANT_COLUMNS = """
 g.id, g.grant_id, g.client_id, g.subject, g.resource, g.scope, g.client_metadata, g.created_at, g.expires_at,
-    g.revoked_at, g.claims
+    g.revoked_at, g.username
 """
 
 
@@ -80,7 +81,7 @@ def build_grant(row: tuple[Any, ...]) -> Grant:
         created_at=row[7],
         expires_at=row[8],
         revoked_at=row[9],
-        claims=row[10],
+        username=row[10],
     )
 
 

@@ -1,4 +1,4 @@
-"""People in a SQLite store: who they are, their sessions, and budgets for what strangers may try.
+"""People in a SQLite store: who they are, and their sessions.
 
 Functions that write run inside a transaction that holds the write lock. The ``load_`` functions need no transaction.
 """
@@ -10,7 +10,7 @@ from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.grant import Session
 from nameplate.stores.sqlite_audit import record_event
 
-__all__ = ["end_session", "load_session", "load_subject", "record_session", "record_subject", "spend"]
+__all__ = ["end_session", "load_session", "load_subject", "record_session", "record_subject"]
 
 _SELECT_SUBJECT = "SELECT subject FROM subjects WHERE upstream_issuer = ? AND upstream_subject = ?"
 
@@ -34,7 +34,7 @@ def record_subject(connection: sqlite3.Connection, *, person: tuple[str, str], c
 
 
 _INSERT_SESSION = """
-INSERT INTO sessions (id_hash, subject, username, display_name, signed_in_at, expires_at, claims)
+INSERT INTO sessions (id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
@@ -50,14 +50,14 @@ def record_session(connection: sqlite3.Connection, *, session: Session, replaces
         session.display_name,
         session.signed_in_at,
         session.expires_at,
-        session.claims,
+        session.credential_digest,
     )
     connection.execute(_INSERT_SESSION, values)
     record_event(connection, AuditEvent(name="session.started", at=session.signed_in_at, subject=session.subject))
 
 
 _SELECT_SESSION = """
-SELECT subject, username, display_name, signed_in_at, expires_at, claims
+SELECT subject, username, display_name, signed_in_at, expires_at, credential_digest
 FROM sessions WHERE id_hash = ? AND expires_at > ?
 """
 
@@ -74,7 +74,7 @@ def load_session(connection: sqlite3.Connection, *, id_hash: bytes, now: int) ->
         display_name=row[2],
         signed_in_at=row[3],
         expires_at=row[4],
-        claims=row[5],
+        credential_digest=row[5],
     )
 
 
@@ -86,33 +86,3 @@ def end_session(connection: sqlite3.Connection, *, id_hash: bytes, now: int) -> 
     row = connection.execute(_DELETE_SESSION, (id_hash, now)).fetchone()
     if row is not None:
         record_event(connection, AuditEvent(name="session.ended", at=now, subject=row[0]))
-
-
-# One statement: the bucket refills by the time since it was last spent from, then gives if enough is in it. A
-# replica whose clock is behind neither refills nor sets the time back.
-_SPEND = """
-INSERT INTO budgets (name, level, spent_at, full_at)
-SELECT :name, :capacity - :cost, :now, :now + :cost * :seconds_each WHERE :cost <= :capacity
-ON CONFLICT (name) DO UPDATE SET
-    level = min(:capacity, level + max(0.0, :now - spent_at) * :refill) - :cost,
-    spent_at = max(spent_at, :now),
-    full_at = max(spent_at, :now)
-        + (:capacity - min(:capacity, level + max(0.0, :now - spent_at) * :refill) + :cost) * :seconds_each
-WHERE min(:capacity, level + max(0.0, :now - spent_at) * :refill) >= :cost
-"""
-_NEVER_SECONDS = 1e15
-
-
-def spend(
-    connection: sqlite3.Connection, *, budget: str, cost: int, capacity: int, refill_per_second: float, now: float
-) -> bool:
-    """See ``PersonStore.spend``."""
-    values = {
-        "name": budget,
-        "cost": cost,
-        "capacity": capacity,
-        "now": now,
-        "refill": refill_per_second,
-        "seconds_each": 1 / refill_per_second if refill_per_second > 0 else _NEVER_SECONDS,
-    }
-    return connection.execute(_SPEND, values).rowcount == 1

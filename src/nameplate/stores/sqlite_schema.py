@@ -60,7 +60,7 @@ _GRANTS = (
         created_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
         revoked_at INTEGER,
-        claims TEXT NOT NULL,
+        username TEXT NOT NULL,
         sweep_at INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX grants_sweep_at ON grants (sweep_at)",
@@ -118,7 +118,7 @@ _PEOPLE = (
         display_name TEXT NOT NULL,
         signed_in_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        claims TEXT NOT NULL
+        credential_digest TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX sessions_expires_at ON sessions (expires_at)",
     """CREATE TABLE budgets (
@@ -129,6 +129,23 @@ _PEOPLE = (
         full_at REAL NOT NULL
     ) STRICT""",
     "CREATE INDEX budgets_full_at ON budgets (full_at)",
+)
+_DOCUMENTS = (
+    # sweep_at is when the sweep next looks whether a live grant is this client's; body is empty where none may be kept.
+    """CREATE TABLE documents (
+        id INTEGER PRIMARY KEY,
+        client_id TEXT NOT NULL UNIQUE,
+        body BLOB NOT NULL,
+        headers TEXT NOT NULL,
+        fetched_at INTEGER NOT NULL,
+        fresh_until INTEGER NOT NULL,
+        last_good_until INTEGER NOT NULL,
+        refused_at INTEGER,
+        sweep_at INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX documents_sweep_at ON documents (sweep_at)",
+    # By which the sweep finds out how long a client's grants live, however many there are.
+    "CREATE INDEX grants_not_revoked ON grants (client_id, expires_at) WHERE revoked_at IS NULL",
 )
 _KEYS_AND_AUDIT = (
     """CREATE TABLE signing_keys (
@@ -147,7 +164,7 @@ _KEYS_AND_AUDIT = (
         detail TEXT NOT NULL
     ) STRICT""",
 )
-_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_PEOPLE, *_KEYS_AND_AUDIT),)
+_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_PEOPLE, *_DOCUMENTS, *_KEYS_AND_AUDIT),)
 
 SCHEMA_VERSION = len(_MIGRATIONS)
 

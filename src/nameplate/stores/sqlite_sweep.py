@@ -52,6 +52,31 @@ def _sweep_grants(connection: sqlite3.Connection, *, now: int, limit: int) -> Sw
     return Swept(len(rows), len(done))
 
 
+_SELECT_DOCUMENTS = """
+SELECT
+    coalesce((SELECT max(expires_at) FROM grants WHERE client_id = d.client_id AND revoked_at IS NULL), 0),
+    d.id
+FROM documents d WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?
+"""
+
+# How long a document is left alone whose client has a live grant: that may end long before it expires.
+_LOOK_AGAIN_SECONDS = 24 * 60 * 60
+
+
+def _sweep_documents(connection: sqlite3.Connection, *, now: int, limit: int) -> Swept:
+    """Delete documents that can no longer stand in, but those of clients with a live grant."""
+    rows = connection.execute(_SELECT_DOCUMENTS, (now, limit)).fetchall()
+    done = [(document_row,) for live_until, document_row in rows if live_until <= now]
+    put_off = [
+        (min(live_until, now + _LOOK_AGAIN_SECONDS), document_row)
+        for live_until, document_row in rows
+        if live_until > now
+    ]
+    connection.executemany("DELETE FROM documents WHERE id = ?", done)
+    connection.executemany("UPDATE documents SET sweep_at = ? WHERE id = ?", put_off)
+    return Swept(len(rows), len(done))
+
+
 # Grants come last: what refers to them has to go first.
 SWEEPS: tuple[Callable[..., Swept], ...] = (
     partial(_sweep_rows, statement=_delete_ended("pending_authorizations", "rowid", "expires_at")),
@@ -60,5 +85,6 @@ SWEEPS: tuple[Callable[..., Swept], ...] = (
     partial(_sweep_rows, statement=_delete_ended("codes", "rowid", "kept_until")),
     partial(_sweep_rows, statement=_delete_ended("sessions", "rowid", "expires_at")),
     partial(_sweep_rows, statement=_delete_ended("budgets", "rowid", "full_at")),
+    _sweep_documents,
     _sweep_grants,
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from nameplate.ports.store import Approved, Redeemed, Store, StoredSigningKey
+from nameplate.ports.store import Approved, Redeemed, Store, StoredDocument, StoredSigningKey
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
 from nameplate.secret import hash_bearer_value
 
@@ -13,6 +13,7 @@ __all__ = [
     "approve_sample",
     "redeem_sample",
     "sample_code",
+    "sample_document",
     "sample_grant",
     "sample_pending",
     "sample_refresh_token",
@@ -99,6 +100,19 @@ def sample_session(name: str = "one", **changes: Any) -> Session:
         expires_at=NOW + 3600,
     )
     return replace(session, **changes)
+
+
+def sample_document(name: str = "client", **changes: Any) -> StoredDocument:
+    """A document that is fresh for ten minutes. The one named ``client`` is that of the client of all other samples."""
+    document = StoredDocument(
+        client_id=f"https://app.example/{name}.json",
+        body=b'{"client_name":"\xc3\x9cn\xc3\xafcode"}\0\xff',
+        headers=(("cache-control", 'max-age="600"'), ("etag", 'W/"\xfc"')),
+        fetched_at=NOW,
+        fresh_until=NOW + 600,
+        last_good_until=NOW + 600 + 86400,
+    )
+    return replace(document, **changes)
 
 
 def sample_signing_key(name: str = "one", **changes: Any) -> StoredSigningKey:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import anyio
 import anyio.to_thread
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from nameplate.errors import AuthorizationPageError
 
 __all__ = [
     "LOCAL_ISSUER",
@@ -26,6 +29,8 @@ MAX_PASSWORD_BYTES = 1024
 
 # Argon2 takes tens of MiB and milliseconds for each check: this many at once, whoever is knocking.
 _CHECKS_AT_ONCE = 2
+# And this many in line: some seconds of work. Whoever comes after them is told so, instead of waiting for ever.
+_CHECKS_WAITING = 32
 _MAX_MEMORY_KIB = 1024 * 1024
 
 
@@ -37,6 +42,11 @@ class LocalAccount:
     password_hash: str
     display_name: str
     groups: tuple[str, ...] = ()
+
+    @property
+    def credential_digest(self) -> str:
+        """Changes with the password. It is kept with sessions, so that a new password ends those of the old one."""
+        return sha256(self.password_hash.encode()).hexdigest()[:32]
 
 
 class LocalAccounts:
@@ -54,7 +64,10 @@ class LocalAccounts:
         return self._accounts.get(username)
 
     async def check_password(self, username: str, password: str) -> LocalAccount | None:
-        """The account that both belong to, or None. Takes as long for an unknown username as for a wrong password."""
+        """The account that both belong to, or None. Takes as long for an unknown username as for a wrong password.
+
+        Raises ``AuthorizationPageError`` ``temporarily_unavailable`` where too many checks are waiting already.
+        """
         account = self._accounts.get(username)
         encoded = account.password_hash if account else self._decoy
         secret = password.encode(errors="surrogatepass")
@@ -62,6 +75,14 @@ class LocalAccounts:
             return None
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(_CHECKS_AT_ONCE)
+        if self._limiter.statistics().tasks_waiting >= _CHECKS_WAITING:
+            raise AuthorizationPageError(
+                "temporarily_unavailable",
+                "Too many people are signing in just now.",
+                reason="sign_in.busy",
+                status=503,
+                retry_after_seconds=10,
+            )
         good = await anyio.to_thread.run_sync(self._verify, encoded, secret, limiter=self._limiter)
         return account if good else None
 

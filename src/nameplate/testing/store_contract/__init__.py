@@ -19,6 +19,7 @@ Where callers compete there are fifty of them, spread over two handles.
 from nameplate.testing.store_contract.authorizations import AuthorizationContract
 from nameplate.testing.store_contract.base import OpenStore
 from nameplate.testing.store_contract.codes import CodeContract
+from nameplate.testing.store_contract.documents import DocumentContract
 from nameplate.testing.store_contract.keeping import KeepingContract
 from nameplate.testing.store_contract.people import PersonContract
 from nameplate.testing.store_contract.tokens import RefreshTokenContract
@@ -26,5 +27,7 @@ from nameplate.testing.store_contract.tokens import RefreshTokenContract
 __all__ = ["OpenStore", "StoreContract"]
 
 
-class StoreContract(AuthorizationContract, CodeContract, RefreshTokenContract, PersonContract, KeepingContract):
+class StoreContract(
+    AuthorizationContract, CodeContract, RefreshTokenContract, PersonContract, DocumentContract, KeepingContract
+):
     """The whole contract of ``ports.store.Store``. Subclass it and override the fixture ``open_store``."""

@@ -17,6 +17,7 @@ from nameplate.testing.store_samples import (
     approve_sample,
     redeem_sample,
     sample_code,
+    sample_document,
     sample_grant,
     sample_pending,
     sample_refresh_token,
@@ -54,6 +55,10 @@ OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "load_session": lambda store: store.load_session(SESSION.id_hash, NOW),
     "end_session": lambda store: store.end_session(SESSION.id_hash, NOW),
     "spend": lambda store: store.spend("budget", 1, capacity=1, refill_per_second=1.0, now=NOW),
+    "spend_all": lambda store: store.spend_all([], now=NOW),
+    "load_document": lambda store: store.load_document(sample_document().client_id),
+    "record_document": lambda store: store.record_document(sample_document()),
+    "record_document_refusal": lambda store: store.record_document_refusal(sample_document().client_id, NOW),
     "record_signing_key": lambda store: store.record_signing_key(sample_signing_key()),
     "load_signing_keys": lambda store: store.load_signing_keys(),
     "load_audit_events": lambda store: store.load_audit_events(),
@@ -74,6 +79,7 @@ class KeepingContract(StoreFixtures):
         await before.record_subject("issuer", "alice", candidate="sub-1", now=NOW)
         await before.record_signing_key(sample_signing_key())
         await before.spend("budget", 1, capacity=1, refill_per_second=0.0, now=NOW)
+        await before.record_document(sample_document())
         events = await before.load_audit_events()
         await before.aclose()
 
@@ -88,6 +94,7 @@ class KeepingContract(StoreFixtures):
         assert await after.record_subject("issuer", "alice", candidate="sub-2", now=NOW) == "sub-1"
         assert list(await after.record_signing_key(sample_signing_key("two"))) == [sample_signing_key()]
         assert not await after.spend("budget", 1, capacity=1, refill_per_second=0.0, now=NOW)
+        assert await after.load_document(sample_document().client_id) == sample_document()
         assert list(await after.load_audit_events())[: len(events)] == list(events)
         await after.aclose()
 

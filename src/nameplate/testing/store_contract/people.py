@@ -14,7 +14,7 @@ from nameplate.testing.store_samples import NOW, sample_session, sample_signing_
 __all__ = ["PersonContract"]
 
 ISSUER = "https://idp.example"
-SESSION = sample_session(claims='{"groups":["staff"]}')
+SESSION = sample_session(credential_digest="digest of a password")
 
 
 class PersonContract(StoreFixtures):
