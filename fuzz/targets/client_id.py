@@ -1,8 +1,8 @@
 """Client identifier URLs: any text is an identifier to the byte, or ``ClientIdError``.
 
 What is accepted means one thing: Python's and httpcore2's readers of URLs see the same host and port, Python's the same
-path and query, and no resolver takes the host for an address. What was refused for its host or its path stays refused
-in other spellings.
+path and query; no resolver takes the host for an address, and the idna library decodes it. What was refused for its
+host or its path stays refused in other spellings.
 """
 
 import re
@@ -10,6 +10,7 @@ import socket
 from urllib.parse import urlsplit
 
 import httpcore2
+import idna
 
 from fuzz.inputs import read_text
 from nameplate.errors import ClientIdError
@@ -52,6 +53,7 @@ def _check_other_readers(client_id: ClientIdUrl) -> None:
     assert client_id.target in {seen.path, f"{seen.path}?{seen.query}"}
     url = httpcore2.URL(client_id.text)
     assert (url.host.decode(), url.port or 443) == (client_id.host, client_id.port)
+    assert idna.decode(client_id.host)
     try:
         socket.inet_aton(client_id.host)
     except OSError:

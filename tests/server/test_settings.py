@@ -384,3 +384,24 @@ def test_private_hosts_are_built_as_declared(monkeypatch: pytest.MonkeyPatch) ->
         (443, 8443),
         "10.0.0.7",
     )
+
+
+def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "ca.pem").touch()
+    config = folder / "nameplate.toml"
+    text = f"""
+issuer = "http://127.0.0.1:8080"
+store.url = "sqlite:///var/store.sqlite3"
+fetch.trusted_ca_file = "ca.pem"
+accounts = [{{ username = "a", password_hash = "{HASH}" }}]
+resources = [{{ identifier = "http://127.0.0.1:8000/mcp", name = "Notes" }}]
+"""
+    config.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(Path("etc/nameplate.toml"))
+    assert settings.store.url == f"sqlite:///{folder}/var/store.sqlite3"
+    assert settings.fetch.trusted_ca_file == folder / "ca.pem"
+    config.write_text(text.replace("sqlite:///var", "sqlite:////var"))
+    assert load_settings(config).store.url == "sqlite:////var/store.sqlite3"

@@ -96,12 +96,12 @@ def test_only_the_owner_may_read_the_store_whatever_the_umask(tmp_path: Path) ->
 
 
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="No such file"):
+    with pytest.raises(StoreError, match=r"the folder .*/missing is missing.*No such file"):
         asyncio.run(open_and_close(tmp_path / "missing" / "store.sqlite"))
 
 
 def test_a_directory_is_no_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=r"it is a folder.*unable to open database file"):
         asyncio.run(open_and_close(tmp_path))
 
 
@@ -120,6 +120,59 @@ def test_files_that_cannot_be_written_are_refused_at_the_start() -> None:
         answers = subprocess.run(child, capture_output=True, text=True, check=True).stdout.splitlines()
         directory.chmod(0o755)
     assert [answer.partition(":")[0] for answer in answers] == ["StoreError"] * 3, answers
+    assert "must be writable too" in answers[0]
+    assert "permission denied" in answers[1]
+
+
+def test_a_file_that_others_may_open_and_only_its_owner_can_change_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory, path = Path(name), Path(name) / "store.sqlite"
+        asyncio.run(open_and_close(path))
+        directory.chmod(0o777)
+        path.chmod(0o666)
+        child = [sys.executable, str(CHILD), "open_as_nobody", str(path)]
+        answer = subprocess.run(child, capture_output=True, text=True, check=True).stdout
+        mode = stat.S_IMODE(path.stat().st_mode)
+    if os.geteuid() == 0:
+        assert "cannot be changed to 0600 by this user" in answer
+        assert mode == 0o666
+    else:  # the child is the owner
+        assert (answer, mode) == ("opened\n", 0o600)
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_store_that_others_may_read_is_tightened_together_with_its_other_files(tmp_path: Path, is_link: bool) -> None:
+    (tmp_path / "real").mkdir()
+    real = tmp_path / "real" / "store.sqlite"
+    path = tmp_path / "link.sqlite" if is_link else real
+
+    async def reopen() -> dict[str, int]:
+        first = await SqliteStore.open(str(real))
+        await approve_sample(first)
+        for each in real.parent.iterdir():
+            each.chmod(0o644)
+        second = await SqliteStore.open(str(path))
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in real.parent.iterdir()}
+        await approve_sample(first, "again")  # its locks and files still serve
+        await second.aclose()
+        await first.aclose()
+        return modes
+
+    if is_link:
+        path.symlink_to(real)
+    modes = asyncio.run(reopen())
+    assert modes == {"store.sqlite": 0o600, "store.sqlite-wal": 0o600, "store.sqlite-shm": 0o600}
+
+
+def test_the_rights_of_another_programs_file_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE notes (text)")
+    connection.close()
+    path.chmod(0o644)
+    with pytest.raises(StoreError, match="another program"):
+        asyncio.run(open_and_close(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:

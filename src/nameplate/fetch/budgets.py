@@ -151,8 +151,7 @@ class SharedBudget:
             if each.budget == refused:
                 wait = max(1, math.ceil(each.cost / each.refill_per_second))
                 raise Busy(f"the shared budget {refused} is spent", retry_after_seconds=wait)
-            if refused is None:
-                self._prepaid[each.budget] = each.cost
+        self._prepaid.update({each.budget: each.cost for each in spendings})
         while len(self._prepaid) > _REMEMBERED_KEYS:
             self._prepaid.popitem(last=False)
 

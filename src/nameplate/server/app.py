@@ -19,10 +19,12 @@ from nameplate.errors import ProtocolError, StoreError, TokenError
 from nameplate.protocol.cors import build_preflight_headers
 from nameplate.protocol.server_metadata import build_metadata_paths, build_server_metadata, get_issuer_path
 from nameplate.protocol.token_request import AUTH_METHODS
-from nameplate.server.answers import NO_STORE, build_token_error
+from nameplate.server.answers import NO_STORE, build_page, build_token_error
 from nameplate.server.authorize import authorize
 from nameplate.server.consent import answer_consent, show_consent
 from nameplate.server.context import Clock, ServerContext
+from nameplate.server.pages.render import render_notice
+from nameplate.server.pages.views import NoticeView
 from nameplate.server.parts import open_context
 from nameplate.server.public_documents import build_json_document, show_stylesheet
 from nameplate.server.refusals import refuse_on_page, server_failed, store_failed
@@ -117,7 +119,10 @@ class AuthorizationServer:
         return [
             Route(f"{prefix}/token", self._token, methods=["POST", "OPTIONS"]),
             _without_head(Route(f"{prefix}/authorize", self._page(authorize), methods=["GET"])),
+            Route(prefix or "/", self._show_front_page, methods=["GET"]),
             Route(f"{prefix}/sign-in", self._page(sign_in), methods=["POST"]),
+            # Where a browser is left after a wrong password: Enter in the address bar must not be a bare error.
+            Route(f"{prefix}/sign-in", self._page(show_consent), methods=["GET"]),
             Route(f"{prefix}/sign-out", self._page(sign_out), methods=["POST"]),
             _without_head(Route(f"{prefix}/consent", self._page(show_consent), methods=["GET"])),
             Route(f"{prefix}/consent", self._page(answer_consent), methods=["POST"]),
@@ -179,6 +184,15 @@ class AuthorizationServer:
             response.headers.update(headers)
             return response
         return PlainTextResponse(error.detail, error.status_code, headers)
+
+    async def _show_front_page(self, _request: Request) -> Response:
+        """Whoever opens the issuer's URL in a browser learns what this is."""
+        view = NoticeView(
+            title="An authorization server",
+            sentence="Applications send you here to ask whether they may use a server in your name.",
+            advice="There is nothing to do on this page. Start in the application that you want to use.",
+        )
+        return build_page(render_notice(view, stylesheet=f"{self.base_path}/style.css"), form_action="'none'")
 
     async def _show_health(self, _request: Request) -> Response:
         """The process answers."""

@@ -6,12 +6,14 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import uvicorn
 
 from nameplate.errors import ConfigurationError
 from nameplate.server.app import AuthorizationServer
 from nameplate.server.http_limits import LimitedHttpProtocol
+from nameplate.server.listener import open_listener
 from nameplate.server.logs import set_up_logs
 from nameplate.server.settings import Settings
 from nameplate.server.settings_checks import parse_listen
@@ -29,6 +31,7 @@ def run_server(settings: Settings) -> None:
     Raises ``ConfigurationError`` where the address cannot be had, ``StoreError`` where the store cannot be opened.
     """
     set_up_logs()
+    _check_port(settings)
     if not settings.cimd.enabled:
         logger.warning("cimd.enabled is off: no new client can sign in, because documents are the only way to be known")
     with _listen(settings.listen) as listener:
@@ -36,6 +39,15 @@ def run_server(settings: Settings) -> None:
         config = _build_uvicorn_config(server, settings)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(_serve(server, _Server(config), listener, settings))
+
+
+def _check_port(settings: Settings) -> None:
+    """A plain http issuer has no proxy in front: at another port, the metadata would send everybody elsewhere."""
+    issuer, (_host, port) = urlsplit(settings.issuer), parse_listen(settings.listen)
+    if issuer.scheme == "http" and (issuer.port or 80) != port:
+        raise ConfigurationError(
+            "listen", f"port {port} is not that of the issuer {settings.issuer}: change both, --issuer and --listen."
+        )
 
 
 async def _serve(
@@ -50,11 +62,11 @@ async def _serve(
 def _listen(listen: str) -> socket.socket:
     host, port = parse_listen(listen)
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
-        )
+        return open_listener(host, port)
     except OSError as error:
-        raise ConfigurationError("listen", f"cannot listen on {listen}: {error.strerror}.") from None
+        raise ConfigurationError(
+            "listen", f"cannot listen on {listen}: {error.strerror}. Another port takes both --listen and --issuer."
+        ) from None
 
 
 def _build_uvicorn_config(server: AuthorizationServer, settings: Settings) -> uvicorn.Config:

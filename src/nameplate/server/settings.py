@@ -55,8 +55,8 @@ class StoreSettings(_Table):
     """Where grants, tokens, sessions and keys are kept."""
 
     url: str = "sqlite:///nameplate.sqlite3"
-    """`sqlite:///relative/path` or `sqlite:////absolute/path`. The file is made on first start, readable by its owner
-    only.
+    """`sqlite:///relative/path` or `sqlite:////absolute/path`, the former relative to the folder of the configuration
+    file. The file is made on first start, readable by its owner only.
     """
 
 
@@ -131,7 +131,8 @@ class FetchSettings(_Table):
     private_hosts: tuple[PrivateHostSettings, ...] = ()
     """Hosts on private networks, each declared by itself."""
     trusted_ca_file: Path | None = None
-    """A PEM file of certificate authorities, trusted in addition to the system's."""
+    """A PEM file of certificate authorities, trusted in addition to the system's. Relative to the folder of the
+    configuration file."""
     deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     """The time for one fetch, from the DNS question to the last byte."""
 
@@ -196,6 +197,25 @@ def load_settings(config_file: Path | None = None, flags: Sequence[str] = ()) ->
     return settings
 
 
+class _SettingsFile(TomlConfigSettingsSource):
+    """The TOML file. Paths in it are relative to its folder: a server started from elsewhere finds the same store."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        data: dict[str, Any] = super()._read_file(file_path)
+        folder = Path(file_path).absolute().parent
+        match data:
+            case {"store": {"url": str(url)}} if url.startswith("sqlite:///"):
+                data["store"]["url"] = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+            case _:
+                pass
+        match data:
+            case {"fetch": {"trusted_ca_file": str(ca_file)}}:
+                data["fetch"]["trusted_ca_file"] = str(folder / ca_file)
+            case _:
+                pass
+        return data
+
+
 def _read(config_file: Path | None, flags: Sequence[str]) -> Settings:
     class FromEverywhere(BaseSettings, Settings):
         model_config = SettingsConfigDict(
@@ -218,7 +238,7 @@ def _read(config_file: Path | None, flags: Sequence[str]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (pydantic-settings passes all its sources)
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+            return init_settings, env_settings, _SettingsFile(settings_cls)
 
     nothing_given_here: dict[str, Any] = {}
     return FromEverywhere(**nothing_given_here)

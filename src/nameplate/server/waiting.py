@@ -23,6 +23,8 @@ async def load_waiting(
     request: Request, request_id: str, context: ServerContext
 ) -> PendingAuthorization | AlreadyAnswered:
     """The request under this id, if it belongs to this browser. Raises ``AuthorizationPageError`` where it does not."""
+    if not request_id:
+        raise not_waiting()
     browser_hash = BrowserCookies(context.issuer).browser_hash(request)
     if browser_hash is None:
         raise browser_unknown()

@@ -48,6 +48,8 @@ from nameplate.stores.sqlite_file import (
     REFUSALS,
     connect_reader,
     connect_writer,
+    describe_failure,
+    keep_private,
     make_durable,
     parse_database_path,
     take_short_naps,
@@ -76,8 +78,9 @@ class SqliteStore(Store):
         """Open the store, making the file (mode 0600) and its tables where they are missing. Its directory must exist.
 
         ``path_or_url`` is a path, or ``sqlite:///relative/path`` (three slashes), or ``sqlite:////absolute/path``
-        (four). Raises ``StoreError`` where the file cannot be written, is no SQLite database, belongs to another
-        program, or was written by a newer version.
+        (four). A file that others may read is tightened to mode 0600. Raises ``StoreError`` where that or writing
+        cannot be done, and for a file that is no SQLite database, belongs to another program, or was written by a
+        newer version.
         """
         reader, writer = await asyncio.to_thread(_connect, parse_database_path(path_or_url))
         return cls(reader, SqliteWriter(writer))
@@ -240,13 +243,14 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     writer = connect_writer(path)
     try:
         check_schema(writer)  # before anything is changed in a file that may not be ours
+        keep_private(path)
         make_durable(writer)
         migrate(writer)
         take_short_naps(writer)
         return connect_reader(path), writer
     except sqlite3.Error as error:
         writer.close()
-        raise StoreError(f"cannot use {path}: {error}") from error
+        raise StoreError(f"cannot use {path}: {describe_failure(path, error)}") from error
     except StoreError:
         writer.close()
         raise

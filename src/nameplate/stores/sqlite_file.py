@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 
@@ -13,7 +14,9 @@ __all__ = [
     "begin_immediate",
     "connect_reader",
     "connect_writer",
+    "describe_failure",
     "is_busy",
+    "keep_private",
     "make_durable",
     "parse_database_path",
     "take_short_naps",
@@ -38,6 +41,9 @@ _WRITER_CACHE_KIB = 8192
 _READER_CACHE_KIB = 4096
 _WAL_PAGES = 4000
 _WAL_KEPT_BYTES = 16 * 1024 * 1024
+
+# What SQLite answers, in words that do not help, where the rights of the file or its folder are the cause.
+_ACCESS_CODES = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 
 
 def parse_database_path(path_or_url: str) -> Path:
@@ -66,6 +72,33 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     connection = _connect(path, "rw")
     connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_SECONDS * 1000)}")
     return connection
+
+
+def keep_private(path: Path) -> None:
+    """Take everybody else's rights from the file, and from the -wal and -shm files that lie beside it.
+
+    The signing key is in them. A file that an earlier version, a backup or a copy left readable is tightened to mode
+    0600, and never given a right that it lacked. Raises ``StoreError`` where others may read a file of another user.
+    """
+    # Never open and close the file here: that would drop the locks that SQLite holds on it in this process.
+    real = os.path.realpath(path)  # SQLite follows a link too, and puts the other files beside its target
+    for name in (real, f"{real}-wal", f"{real}-shm"):
+        try:
+            mode = stat.S_IMODE(os.stat(name).st_mode)
+            if mode & 0o077:
+                os.chmod(name, mode & 0o600)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problem = f"other users may open {name}, and its mode cannot be changed to 0600 by this user"
+            raise StoreError(f"{problem}: {error.strerror}") from error
+
+
+def describe_failure(path: Path, error: sqlite3.Error) -> str:
+    """What keeps the store from being opened: the cause in plain words where one is found, then SQLite's words."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    cause = _find_access_problem(path) if code in _ACCESS_CODES else None
+    return f"{cause} ({error})" if cause else str(error)
 
 
 def make_durable(connection: sqlite3.Connection) -> None:
@@ -118,7 +151,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         # stricter than that.
         return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
-        raise StoreError(f"cannot open {path}: {error}") from error
+        raise StoreError(f"cannot open {path}: {describe_failure(path, error)}") from error
 
 
 def _create_private(path: Path) -> None:
@@ -128,7 +161,23 @@ def _create_private(path: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise StoreError(f"cannot create {path}: {error.strerror}") from error
+        cause = _find_access_problem(path)
+        problem = f"{cause} ({error.strerror})" if cause else error.strerror
+        raise StoreError(f"cannot create {path}: {problem}") from error
+
+
+def _find_access_problem(path: Path) -> str | None:
+    """Why this user cannot use the file, or None where its rights and its folder's are as they should be."""
+    folder = path.parent
+    if not os.path.isdir(folder):
+        return f"the folder {folder} is missing, or this user may not enter it"
+    if os.path.isdir(path):
+        return "it is a folder, and the store is a file"
+    if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+        return "permission denied, this user must be able to read and to write the file"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"permission denied, the folder {folder} must be writable too: SQLite keeps more files beside the store"
+    return None
 
 
 def _retry_while_busy(connection: sqlite3.Connection, statement: str, patience_seconds: float) -> sqlite3.Cursor:

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from nameplate.server.http_limits import LimitedHttpProtocol
+from nameplate.server.listener import open_listener as listen
 
 __all__ = ["open_listener", "serve_app"]
 
@@ -40,7 +41,7 @@ class _Server(uvicorn.Server):
 
 def open_listener(port: int = 0) -> tuple[socket.socket, int]:
     """A socket that listens on 127.0.0.1, and its port: a free one for 0. So a URL is known before its server runs."""
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = listen("127.0.0.1", port)
     return listener, listener.getsockname()[1]
 
 
