@@ -48,6 +48,9 @@ def main() -> None:
     parser.add_argument("--issuer", default="https://auth.example.com", help="the authorization server")
     parser.add_argument("--listen", default="127.0.0.1:8000", help="address and port to listen on")
     arguments = parser.parse_args()
+    host, _, port = arguments.listen.rpartition(":")
+    if not host or not port.isdecimal():  # without a host uvicorn would listen at every address of the machine
+        parser.error("--listen: name an address and a port, such as 127.0.0.1:8000")
 
     app = protect_mcp(
         server,
@@ -56,7 +59,6 @@ def main() -> None:
         scopes=["notes:read", "notes:write"],
         tool_scopes={"list_notes": ["notes:read"], "add_note": ["notes:write"]},
     )
-    host, _, port = arguments.listen.rpartition(":")
     uvicorn.run(app, host=host, port=int(port))
 
 

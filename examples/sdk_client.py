@@ -8,7 +8,8 @@ URL. The first call opens the browser (``BROWSER`` names another one). Needs the
 
 import argparse
 import asyncio
-import queue
+import logging
+import sys
 import threading
 import webbrowser
 from collections.abc import Iterator
@@ -18,12 +19,21 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from mcp import Client
-from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
+from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider, OAuthFlowError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from mcp.shared.exceptions import MCPError
 from pydantic import AnyUrl
 
 PATIENCE_SECONDS = 300
+
+
+class CallFailed(Exception):
+    """The person or the tool said no. The message is for the person at the keyboard."""
+
+
+# What the SDK raises when the way to the tool ends early. Its transport runs in a task group, which raises groups.
+FAILURES = (CallFailed, OAuthFlowError, MCPError, httpx2.HTTPError, OSError, RuntimeError, ExceptionGroup)
 
 
 class MemoryStorage:
@@ -49,22 +59,26 @@ class MemoryStorage:
 class Callback:
     """A loopback port of our own, to which the browser brings the answer (RFC 8252 §7.3)."""
 
-    def __init__(self, port: int, answers: "queue.Queue[dict[str, str]]") -> None:
+    def __init__(self, port: int, answers: "asyncio.Queue[dict[str, str]]") -> None:
         self.redirect_uri = f"http://127.0.0.1:{port}/callback"
         self._answers = answers
 
     async def wait(self) -> AuthorizationCodeResult:
         """The answer. The SDK compares its ``state`` and ``iss`` with what it sent and whom it asked."""
-        answer = await asyncio.to_thread(self._answers.get, timeout=PATIENCE_SECONDS)
+        try:
+            answer = await asyncio.wait_for(self._answers.get(), PATIENCE_SECONDS)
+        except TimeoutError:
+            raise CallFailed(f"Nobody answered within {PATIENCE_SECONDS} seconds.") from None
         if "code" not in answer:
-            raise SystemExit(f"No access: {answer.get('error')}: {answer.get('error_description', '')}")
+            raise CallFailed(f"No access: {answer.get('error')}: {answer.get('error_description', '')}")
         return AuthorizationCodeResult(code=answer["code"], state=answer.get("state"), iss=answer.get("iss"))
 
 
 @contextmanager
 def listen_for_answer() -> Iterator[Callback]:
     """Listen on a free port until the block is left. The document lists the redirect URI without a port."""
-    answers: queue.Queue[dict[str, str]] = queue.Queue()
+    loop, answers = asyncio.get_running_loop(), asyncio.Queue[dict[str, str]]()
+    page = b"You can close this window and go back to the terminal.\n"
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -72,17 +86,19 @@ def listen_for_answer() -> Iterator[Callback]:
             if parts.path != "/callback":
                 self.send_error(404)
                 return
-            answers.put(dict(parse_qsl(parts.query)))
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
             self.end_headers()
-            self.wfile.write(b"You can close this window and go back to the terminal.\n")
+            self.wfile.write(page)
+            # Last, because the program may end with it; and on the loop's thread, where waiting can be interrupted.
+            loop.call_soon_threadsafe(answers.put_nowait, dict(parse_qsl(parts.query)))
 
         def log_message(self, *_: object) -> None:
             """Say nothing: the request line holds the code."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        thread = threading.Thread(target=listener.serve_forever)
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
             yield Callback(listener.server_port, answers)
@@ -94,7 +110,8 @@ def listen_for_answer() -> Iterator[Callback]:
 async def open_browser(url: str) -> None:
     """Send the person to the authorization server."""
     print(f"Sign in and allow the access in your browser. If none opens: {url}", flush=True)
-    await asyncio.to_thread(webbrowser.open, url)
+    # A browser may keep the thread until it is closed. The program does not wait for it.
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 async def call_tool(server_url: str, client_id: str, tool: str, arguments: dict[str, str]) -> None:
@@ -116,12 +133,22 @@ async def call_tool(server_url: str, client_id: str, tool: str, arguments: dict[
             Client(streamable_http_client(server_url, http_client=http)) as client,
         ):
             result = await client.call_tool(tool, arguments)
-            for block in result.content:
-                print(block.text if block.type == "text" else f"({block.type})")
+            lines = [block.text if block.type == "text" else f"({block.type})" for block in result.content]
+            if result.is_error:
+                raise CallFailed(f"The tool reports an error: {' '.join(lines)}")
+            print("\n".join(lines))
+
+
+def explain(error: Exception) -> str:
+    """One line for the first failure in nested groups."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    text = " ".join(str(error).split())
+    return text if isinstance(error, CallFailed) else f"{type(error).__name__}: {text}"
 
 
 def main() -> None:
-    """Read the arguments and call the tool."""
+    """Read the arguments and call the tool. Ends with status 1 where that fails, with 130 at Ctrl-C."""
     parser = argparse.ArgumentParser(description="Call one tool of a protected MCP server.")
     parser.add_argument("server_url", help="the MCP server, for example https://mcp.example.com/mcp")
     parser.add_argument("tool")
@@ -129,7 +156,14 @@ def main() -> None:
     parser.add_argument("--client-id", default="https://app.example.com/oauth/client.json", help="your document's URL")
     given = parser.parse_args()
     pairs = [argument.partition("=") for argument in given.argument]
-    asyncio.run(call_tool(given.server_url, given.client_id, given.tool, {name: value for name, _, value in pairs}))
+    values = {name: value for name, _, value in pairs}
+    logging.getLogger("mcp").addHandler(logging.NullHandler())  # what it logs is raised as well
+    try:
+        asyncio.run(call_tool(given.server_url, given.client_id, given.tool, values))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except FAILURES as error:
+        sys.exit(explain(error))
 
 
 if __name__ == "__main__":

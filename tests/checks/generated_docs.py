@@ -37,7 +37,7 @@ def fill_page(page: str) -> str:
 
 def build_settings() -> str:
     """A heading, a sentence and a table for every table of the configuration."""
-    return "\n".join(_build_sections(Settings, path=(), is_array=False, has_variable=True))
+    return "\n".join([*_build_sections(Settings, path=(), is_array=False, has_variable=True), "", ""])
 
 
 def _build_sections(

@@ -39,6 +39,7 @@ FAMILIES = frozenset(
         "document",
         "fetch",
         "form",
+        "grant",
         "keys",
         "parameters",
         "redirect_uri",

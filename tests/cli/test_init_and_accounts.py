@@ -6,11 +6,13 @@ quicker.
 
 import io
 import os
+import pty
 import re
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,10 +171,61 @@ def test_a_password_that_would_not_do_is_refused(typed: bytes, run: Callable[...
     assert outcome.errors.startswith("nameplate: password: ")
 
 
+def type_at_prompt(keys: bytes) -> tuple[int, str]:
+    """The exit status and what a terminal showed, when these keys are the answer to the first prompt."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(NAMEPLATE, [str(NAMEPLATE), "accounts", "hash-password"])
+    shown = b""
+    with os.fdopen(terminal, "r+b", buffering=0) as file:
+        while b"Password: " not in shown:
+            shown += file.read(1000)
+        file.write(keys)
+        with suppress(OSError):  # Linux's end of file at a terminal whose program has ended
+            while part := file.read(1000):
+                shown += part
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.decode()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of pty.fork, where another test left a thread
+@pytest.mark.parametrize(
+    ("keys", "status", "said"), [(b"\x04", 2, "nothing was typed."), (b"\x03", 130, "Password: \r\n")]
+)
+def test_a_prompt_that_is_left_ends_its_line_and_shows_no_trace(keys: bytes, status: int, said: str) -> None:
+    ended, shown = type_at_prompt(keys)
+    assert ended == status
+    assert shown.startswith("Password: \r\n")
+    assert said in shown
+    assert "Traceback" not in shown
+
+
 def test_serve_without_a_configuration_says_how_to_make_one(tmp_path: Path) -> None:
     outcome = run_process(tmp_path, "serve")
     assert outcome.status == 2
     assert "nameplate init" in outcome.errors
+
+
+def test_serve_points_to_the_configuration_that_lies_there(run: Callable[..., Outcome]) -> None:
+    Path("nameplate.toml").write_text(CONFIGURATION)
+    outcome = run("serve")
+    assert outcome.status == 2
+    assert "There is one here: nameplate serve --config nameplate.toml." in outcome.errors
+
+
+@pytest.mark.parametrize(
+    "flags", [("my.toml",), ("--listen=127.0.0.1:0", "my.toml"), ("--config", "a.toml", "my.toml")]
+)
+def test_serve_asks_whether_a_bare_file_is_the_configuration(
+    flags: tuple[str, ...], run: Callable[..., Outcome]
+) -> None:
+    outcome = run("serve", *flags)
+    assert outcome.status == 2
+    assert outcome.errors == "nameplate: my.toml: Did you mean --config my.toml?\n"
+
+
+def test_a_flags_own_value_may_end_in_toml(run: Callable[..., Outcome]) -> None:
+    outcome = run("serve", "--listen", "my.toml", "--config", "missing.toml")
+    assert "there is no file missing.toml" in outcome.errors
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ async def play_in_browser(directory: Path) -> None:
         await finish_in_browser(demo, pipe)
         assert await demo.read_to_end() == 0
         assert [line["step"] for line in demo.lines] == [step.name for step in STORY]
+        assert next(line for line in demo.lines if line["step"] == "consent")["milliseconds"] is None
         messages = await demo.read_messages()
         start = demo.lines[0]["details"]
         assert start["password"] in messages
@@ -53,7 +54,8 @@ async def decline_in_browser(directory: Path) -> tuple[int, DemoProcess]:
     async with start_demo(directory, "--browser", BROWSER=str(browser)) as demo:
         start = (await demo.read_until("start"))["details"]
         async with HeadlessUser(start["username"], start["password"]) as user:
-            await user.open(await user.authorize(await read_address(pipe), "deny"))
+            page = await user.open(await user.authorize(await read_address(pipe), "deny"))
+            assert page.title == "You declined"
         return await demo.read_to_end(), demo
 
 

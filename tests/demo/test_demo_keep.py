@@ -1,7 +1,9 @@
 """``nameplate demo --keep``: everything stays, can be used, and ends cleanly."""
 
 import asyncio
+import os
 import signal
+import sys
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +15,16 @@ from demo_process import Line, start_demo
 from nameplate.testing.headless_user import HeadlessUser
 
 REDIRECT_URI = "http://127.0.0.1:49152/callback"  # nobody listens there, and nobody needs to
+PERSON = """\
+import asyncio, sys
+from nameplate.testing.headless_user import HeadlessUser
+
+async def main(username: str, password: str, url: str) -> None:
+    async with HeadlessUser(username, password) as user:
+        await user.open(await user.authorize(url))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 VERIFIER = "a-code-verifier-of-at-least-forty-three-characters"
 
 
@@ -73,6 +85,35 @@ async def keep_and_use(directory: Path) -> None:
 def test_what_is_left_running_is_a_real_server_whose_account_was_printed(tmp_path: Path) -> None:
     asyncio.run(keep_and_use(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+async def paste(directory: Path) -> tuple[int | None, str, str]:
+    """How the line that calls a tool from another terminal ends: exit status, output, and standard error."""
+    person = directory / "person.py"
+    person.write_text(PERSON)
+    async with start_demo(directory, "--keep") as demo:
+        start = (await demo.read_until("start"))["details"]
+        await demo.read_until("proof")
+        assert demo.process.stderr is not None
+        async for raw in demo.process.stderr:
+            label, _, line = raw.decode().strip().partition("  ")
+            if label == "use a client":
+                break
+        browser = f"{sys.executable} {person} {start['username']} {start['password']} %s"
+        client = await asyncio.create_subprocess_shell(
+            line.strip(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "BROWSER": browser},
+        )
+        output, errors = await client.communicate()
+        return client.returncode, output.decode(), errors.decode()
+
+
+def test_the_line_to_paste_calls_a_tool(tmp_path: Path) -> None:
+    status, output, errors = asyncio.run(paste(tmp_path))
+    assert (status, errors) == (0, "")
+    assert output.splitlines()[1:] == ["Water the plants", "Buy bread", "Call grandmother"]
 
 
 async def stop_after(directory: Path, step: str, number: signal.Signals, *flags: str) -> int:

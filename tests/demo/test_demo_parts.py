@@ -3,12 +3,17 @@
 import asyncio
 import io
 import json
+import os
+import sys
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from nameplate.demo.callback import CallbackListener, run_callback_listener
+from nameplate.demo.commands import name_program
 from nameplate.demo.logs import keep_log
 from nameplate.demo.pages import read_page
 from nameplate.demo.report import JsonReporter, Notice, RichReporter
@@ -61,6 +66,18 @@ def test_every_step_says_what_it_is_for_and_what_to_do_where_it_fails() -> None:
     assert all(step.title and step.why and step.remedy for step in STORY)
 
 
+def test_the_time_of_a_person_at_a_browser_is_not_told() -> None:
+    output, shown = io.StringIO(), io.StringIO()
+    for reporter in (JsonReporter(output, io.StringIO()), RichReporter(shown)):
+        story = Story(reporter, is_timed=False)
+        for step in STORY:
+            story.tell(step.name, {})
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    untimed = [line["step"] for line in lines if line["milliseconds"] is None]
+    assert untimed == ["document", "sign_in", "consent", "step_up_consent"]
+    assert shown.getvalue().count(" ms\n") == len(STORY) - len(untimed)
+
+
 # What people see
 
 
@@ -91,6 +108,28 @@ def test_an_output_that_knows_only_ascii_gets_ascii_marks(ok: bool, mark: str) -
     RichReporter(output).report(StepEvent(step=STORY[0], ok=ok, milliseconds=1234.5, details={}))
     output.seek(0)
     assert mark in output.read()
+
+
+def test_a_command_is_shown_as_it_works_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scripts = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    assert name_program() == "nameplate"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert name_program() == str(scripts / "nameplate")
+    monkeypatch.chdir(scripts.parent)
+    assert name_program() == f"{scripts.name}/nameplate"
+
+
+def test_another_nameplate_on_the_path_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "nameplate"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert name_program() == str(Path(sys.executable).with_name("nameplate"))
 
 
 def test_details_of_every_kind_can_be_shown() -> None:
@@ -150,6 +189,28 @@ async def visit(callback: CallbackListener, **query: str) -> httpx2.Response:
         return await http.get(callback.redirect_uri, params=query)
 
 
+def check_style(page: httpx2.Response) -> None:
+    """The page asks the listener for nothing more, and its policy lets the style in it pass."""
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert "body" in style
+    assert 'rel="stylesheet"' not in page.text
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert f"style-src 'sha256-{digest}';" in policy
+
+
+@pytest.mark.parametrize(("error", "title"), [("access_denied", "You declined"), ("server_error", "No access")])
+def test_an_answer_that_is_a_refusal_is_not_called_finished(error: str, title: str) -> None:
+    async def scenario() -> None:
+        async with run_callback_listener() as callback:
+            callback.expect("s")
+            page = await visit(callback, error=error, state="s")
+            assert read_page(page.text).headline == title
+
+    asyncio.run(scenario())
+
+
 def test_the_listener_takes_the_awaited_answer_and_no_other() -> None:
     async def scenario() -> None:
         async with run_callback_listener() as callback:
@@ -159,7 +220,7 @@ def test_the_listener_takes_the_awaited_answer_and_no_other() -> None:
             assert (await visit(callback, code="foreign")).status_code == 400
             finished = await visit(callback, code="c", state="s", iss="i")
             assert (finished.status_code, "Finished" in finished.text) == (200, True)
-            assert "default-src 'none'" in finished.headers["content-security-policy"]
+            check_style(finished)
             assert (await visit(callback, code="second", state="s")).status_code == 200
             assert await callback.wait(seconds=5) == {"code": "c", "state": "s", "iss": "i"}
 

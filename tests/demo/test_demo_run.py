@@ -95,6 +95,38 @@ def test_people_read_a_story_without_control_characters_where_the_output_is_no_t
     assert BEARER_VALUE.findall(text) == []
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_an_output_that_nobody_reads_any_more_ends_the_demo_without_a_word(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [COMMAND, "demo", *flags], env=build_environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        demo.stdout.readline()
+        demo.stdout.close()
+        assert demo.stderr.read() == b""
+        assert demo.wait(60) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_an_output_that_cannot_be_written_is_one_line(flags: tuple[str, ...], tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        demo = subprocess.run(
+            [COMMAND, "demo", *flags],
+            env=build_environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert demo.returncode == 1
+    assert demo.stderr == b"nameplate demo: the output cannot be written: No space left on device.\n"
+
+
 @pytest.mark.parametrize("module", ["mcp", "trustme"])
 def test_without_its_extra_the_demo_says_what_to_install(module: str) -> None:
     program = (

@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -153,8 +154,70 @@ async def test_the_client_prints_the_tools_answer_or_that_the_person_declined(pl
     assert result == "Noted: Buy bread"
 
     denied = await run_client(place, "list_notes", answer="deny")
-    assert denied.returncode != 0
-    assert "No access: access_denied" in denied.stderr.decode()
+    check_failure(denied, "No access: access_denied")
+
+    unknown = await run_client(place, "no_such_tool")
+    check_failure(unknown, "no_such_tool")
+
+
+def check_failure(client: "subprocess.CompletedProcess[bytes]", said: str) -> None:
+    """One line that a person can read."""
+    (line,) = client.stderr.decode().splitlines()
+    assert said in line
+    assert client.returncode == 1
+
+
+@pytest.mark.anyio
+async def test_ctrl_c_ends_the_client_while_it_waits_for_the_browser(place: Place) -> None:
+    command = [sys.executable, str(EXAMPLES / "sdk_client.py"), "--client-id", place.client_id, place.resource]
+    # The browser stays open, as some do that a terminal starts: the program must not wait for it either.
+    browser = place.directory / "browser.py"
+    browser.write_text("import sys; sys.stdin.read()")
+    environment = {**os.environ, "BROWSER": f"{sys.executable} {browser} %s"}
+    with anyio.fail_after(READY_SECONDS):
+        async with await anyio.open_process([*command, "list_notes"], env=environment, stdin=subprocess.PIPE) as client:
+            assert client.stdout is not None
+            assert client.stderr is not None
+            assert b"/authorize?" in await client.stdout.receive()
+            client.send_signal(signal.SIGINT)
+            assert await client.wait() == 130
+            assert client.stdin is not None
+            await client.stdin.aclose()
+            assert [part async for part in client.stderr] == []
+
+
+@pytest.mark.anyio
+async def test_the_client_says_in_one_line_that_the_server_trusts_another_issuer(place: Place) -> None:
+    port = find_free_port()
+    resource, issuer = f"http://127.0.0.1:{port}/mcp", place.issuer.replace("127.0.0.1", "localhost")
+    command = [sys.executable, str(EXAMPLES / "protected_server.py"), "--url", resource, "--issuer", issuer]
+    command += ["--listen", f"127.0.0.1:{port}"]
+    with ExitStack() as running:
+        await anyio.to_thread.run_sync(
+            running.enter_context, run_program(command, answers_at=resource, environment=os.environ)
+        )
+        check_failure(await run_client(replace(place, mcp_port=port), "list_notes"), "issuer mismatch")
+
+
+@pytest.mark.anyio
+async def test_the_client_says_in_one_line_that_no_server_answers() -> None:
+    client = await anyio.run_process(
+        [sys.executable, str(EXAMPLES / "sdk_client.py"), f"http://127.0.0.1:{find_free_port()}/mcp", "list_notes"],
+        check=False,
+    )
+    check_failure(client, "ConnectError")
+
+
+@pytest.mark.parametrize("listen", [":8000", "8000", "127.0.0.1:", "127.0.0.1:http", ""])
+def test_the_server_listens_nowhere_unless_an_address_is_named(listen: str) -> None:
+    server = subprocess.run(
+        [sys.executable, str(EXAMPLES / "protected_server.py"), "--listen", listen],
+        capture_output=True,
+        timeout=READY_SECONDS,
+        check=False,
+    )
+    assert server.returncode == 2
+    assert b"--listen: name an address and a port" in server.stderr
 
 
 def test_the_document_is_one_that_is_accepted_at_the_url_that_it_names() -> None:

@@ -361,15 +361,16 @@ async def test_processes_share_what_a_source_may_spend(
 async def test_processes_share_what_a_host_may_be_asked_and_a_refusal_takes_nothing_from_the_others(
     server: HostileServer, make_replica: MakeReplica, store: SqliteStore, clock: Clock
 ) -> None:
-    options = {"host_burst": 3, "host_per_second": 0.5, "source_burst": 10, "total_burst": 100}
+    options = {"host_burst": 3, "host_per_second": 0.5, "source_burst": 3, "source_per_second": 0.001}
+    options |= {"total_burst": 20, "total_per_second": 0.001}
     first, second = make_replica(**options), make_replica(**options)
     assert await load_many(first, server.port, "a", 3, source="192.0.2.1") == [True] * 3
     assert await load_many(second, server.port, "b", 20, source="192.0.2.2") == [False] * 20
-    spend = store.spend
-    now = clock.now
-    assert await spend("fetch:source:192.0.2.2", 10, capacity=10, refill_per_second=5.0, now=now)
-    assert await spend("fetch:total", 72, capacity=75, refill_per_second=100.0, now=now)
-    assert not await spend("fetch:total", 1, capacity=75, refill_per_second=100.0, now=now)
+    clock.now += 2
+    assert await load_many(second, server.port, "c", 2, source="192.0.2.2") == [True, False]
+    for name, level, burst in (("fetch:source:192.0.2.2", 2, 3), ("fetch:total", 11, 15)):
+        assert await store.spend(name, level, capacity=burst, refill_per_second=0.001, now=clock.now)
+        assert not await store.spend(name, 1, capacity=burst, refill_per_second=0.001, now=clock.now)
 
 
 async def test_a_crowd_pays_for_several_fetches_at_once_and_for_no_more_than_there_are(

@@ -15,10 +15,13 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
 from resource_kit import IssuerHost, call, run_issuers, serve
+from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from nameplate.integrations.mcp import NameplateTokenVerifier, protect_mcp
-from nameplate.resource import ResourceOptions, StaticKeys, current_access_token
+from nameplate.errors import ConfigurationError
+from nameplate.integrations.mcp import McpOptions, NameplateTokenVerifier, protect_mcp
+from nameplate.jose import SigningKey
+from nameplate.resource import ProtectedApp, ResourceOptions, StaticKeys, current_access_token
 
 Mode = Literal["legacy", "auto"]
 MODES: list[Mode] = ["legacy", "auto"]  # the handshake of 2025, and 2026-07-28
@@ -77,7 +80,7 @@ def notes() -> Iterator[Notes]:
                 issuer=house.host.issuer,
                 scopes=SCOPES,
                 tool_scopes=TOOL_SCOPES,
-                options=ResourceOptions(required_scope=["notes:read"]),
+                options=McpOptions(required_scope=["notes:read"], allowed_origins=["https://app.example.com"]),
             )
 
         with serve(build) as origin:
@@ -154,17 +157,15 @@ def test_without_a_token_no_message_is_answered(notes: Notes) -> None:
     assert call(notes.url, notes.sign(aud="https://other.example"), json=message).status_code == 401
 
 
+INITIALIZE = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+
+
 def open_session(notes: Notes, token: str) -> str:
-    initialize = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-11-25",
-            "capabilities": {},
-            "clientInfo": {"name": "test", "version": "1"},
-        },
-    }
+    initialize = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
     response = call(notes.url, token, json=initialize, headers={"Accept": "application/json, text/event-stream"})
     assert response.status_code == 200
     session: str = response.headers["mcp-session-id"]
@@ -190,6 +191,128 @@ def test_a_request_that_was_addressed_to_another_host_is_refused(notes: Notes) -
     for headers in ({"Host": "attacker.example"}, {"Origin": "https://attacker.example"}):
         response = call(notes.url, notes.sign(), json=message, headers=headers)
         assert response.status_code in {403, 421}
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://app.example.com", 200),
+        ("https://app.example.com:8443", 403),
+        ("https://app.example.com.attacker.example", 403),
+        ("http://app.example.com", 403),
+        ("null", 403),
+    ],
+)
+def test_pages_of_an_allowed_origin_may_call_the_server_and_no_others(notes: Notes, origin: str, status: int) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
+    headers = {"Accept": "application/json, text/event-stream", "Origin": origin}
+    assert call(notes.url, notes.sign(), json=message, headers=headers).status_code == status
+
+
+# What cannot work is refused
+
+
+def build_protected(server: MCPServer | ASGIApp, **changes: Any) -> ProtectedApp:
+    settings = {
+        "resource": "https://mcp.example.com/mcp",
+        "issuer": "https://login.example.com",
+        "scopes": SCOPES,
+        "options": ResourceOptions(keys=StaticKeys({"keys": [SigningKey.generate().public_jwk()]})),
+        **changes,
+    }
+    return protect_mcp(server, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("write_notes", "the server has no tool 'write_notes'; did you mean 'write_note'?"),
+        ("Write_note", "the server has no tool 'Write_note'; did you mean 'write_note'?"),
+        ("zzz", "the server has no tool 'zzz'"),
+    ],
+)
+def test_a_server_without_a_tool_that_tool_scopes_names_does_not_start(name: str, problem: str) -> None:
+    app = build_protected(build_server(), tool_scopes={**TOOL_SCOPES, name: ["notes:write"]})
+    with pytest.raises(ConfigurationError) as caught, TestClient(app):
+        pass
+    assert (caught.value.setting, caught.value.problem) == ("tool_scopes", problem)
+
+
+def test_the_web_server_is_told_why_the_start_failed() -> None:
+    app = build_protected(build_server(), tool_scopes={"write_notes": ["notes:write"]})
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def start() -> None:
+        await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+
+    with pytest.raises(ConfigurationError):
+        asyncio.run(start())
+    problem = "tool_scopes: the server has no tool 'write_notes'; did you mean 'write_note'?"
+    assert sent == [{"type": "lifespan.startup.failed", "message": problem}]
+
+
+def test_tools_may_be_added_until_the_servers_own_lifespan_has_begun() -> None:
+    @asynccontextmanager
+    async def add_tools(server: MCPServer[None]) -> AsyncIterator[None]:
+        server.add_tool(lambda: "", name="late", description="Added at the start.")
+        yield
+
+    server = build_server(lifespan=add_tools)
+    app = build_protected(server, tool_scopes={"late": ["notes:write"], "later": ["notes:write"]})
+    server.add_tool(lambda: "", name="later", description="Added after the guard.")
+    with TestClient(app, base_url="https://mcp.example.com") as client:
+        assert client.post("/mcp").status_code == 401
+
+
+def test_a_lifespan_that_fails_by_itself_fails_as_before() -> None:
+    @asynccontextmanager
+    async def fail(server: MCPServer[None]) -> AsyncIterator[None]:
+        if server.name:
+            raise OSError("no database")
+        yield
+
+    with pytest.raises(OSError, match="no database"), TestClient(build_protected(build_server(lifespan=fail))):
+        pass
+
+
+@pytest.mark.parametrize("resource", ["foo", "", "/mcp", "https://mcp.example.com/mcp#a", "http://mcp.example.com/mcp"])
+def test_a_resource_that_is_no_identifier_is_refused_as_protect_does(resource: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        build_protected(build_server(), resource=resource)
+    assert caught.value.setting == "resource"
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "https://app.example.com",
+        ["https://app.example.com/"],
+        ["https://App.example.com"],
+        ["app.example.com"],
+        ["*"],
+        ["https://*"],
+        ["http://localhost:*"],
+        ["null"],
+        [""],
+    ],
+)
+def test_what_no_browser_sends_as_origin_is_refused(origins: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        build_protected(build_server(), options=McpOptions(allowed_origins=origins))
+    assert caught.value.setting == "allowed_origins"
+
+
+def test_allowed_origins_are_refused_where_they_would_do_nothing() -> None:
+    app = build_server().streamable_http_app()
+    with pytest.raises(ConfigurationError) as caught:
+        build_protected(app, options=McpOptions(allowed_origins=["https://app.example.com"]))
+    assert caught.value.setting == "allowed_origins"
 
 
 def test_an_application_of_ones_own_is_protected_as_it_is() -> None:

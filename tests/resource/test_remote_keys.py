@@ -102,6 +102,27 @@ def test_metadata_that_names_another_issuer_is_not_used(host: IssuerHost, issuer
     assert host.key_fetches == 0
 
 
+def test_an_issuer_that_differs_by_a_slash_is_logged_beside_the_one_that_was_given(
+    house: IssuerHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = house.open()
+    find_failure(f"{host.issuer}/")
+    (line,) = caplog.messages
+    assert f"the metadata's issuer is '{host.issuer}', and this server was given '{host.issuer}/'" in line
+    assert "byte for byte, and a trailing slash counts" in line
+
+
+def test_a_document_of_another_issuer_is_told_before_documents_that_are_missing(house: IssuerHouse) -> None:
+    host = house.open("/tenant")
+    host.documents = {"/tenant/.well-known/openid-configuration": host.build_metadata(issuer=f"{host.issuer}/")}
+    assert "the metadata's issuer" in str(find_failure(host.issuer))
+
+
+def test_of_a_long_foreign_issuer_the_log_shows_the_beginning(host: IssuerHost) -> None:
+    host.documents["/.well-known/oauth-authorization-server"] = host.build_metadata(issuer="x" * 100_000)
+    assert len(str(find_failure(host.issuer))) < 1000
+
+
 def test_an_issuer_that_ends_in_a_slash_keeps_it(house: IssuerHouse) -> None:
     host = house.open("/")
     host.documents = {"/.well-known/oauth-authorization-server": host.build_metadata()}

@@ -273,7 +273,7 @@ def test_an_https_redirect_is_shown_with_its_host_and_without_a_warning() -> Non
 @pytest.mark.proves("MCP-12", "MCP-13")
 def test_a_loopback_redirect_is_warned_about() -> None:
     content = render(CONSENT_LOOPBACK).decode()
-    assert "<strong>127.0.0.1:33418</strong></bdi> on this computer" in content
+    assert "<strong>127.0.0.1</strong></bdi> on this computer" in content
     assert "Any program on this computer could receive the answer" in content
 
 

@@ -30,11 +30,21 @@ def _read_password() -> str:
         except UnicodeDecodeError:
             raise ConfigurationError("password", "standard input is not UTF-8.") from None
     else:
-        password = getpass("Password: ")
-        if password != getpass("Once more: "):
+        password = _ask("Password: ")
+        if password != _ask("Once more: "):
             raise ConfigurationError("password", "the two are not the same.")
     if len(password) < 8:
         raise ConfigurationError("password", "use at least 8 characters (NIST SP 800-63B §5.1.1.2).")
     if len(password.encode(errors="surrogatepass")) > MAX_PASSWORD_BYTES:
         raise ConfigurationError("password", f"use at most {MAX_PASSWORD_BYTES} bytes.")
     return password
+
+
+def _ask(prompt: str) -> str:
+    try:
+        return getpass(prompt)
+    except (EOFError, KeyboardInterrupt) as ended:
+        print(file=sys.stderr)  # the prompt still stands on the line
+        if isinstance(ended, EOFError):
+            raise ConfigurationError("password", "nothing was typed.") from None
+        raise

@@ -1,6 +1,7 @@
 """``nameplate demo``: everything working on this machine."""
 
 import asyncio
+import os
 import sys
 import time
 from importlib.util import find_spec
@@ -30,10 +31,24 @@ def run_demo(*, browser: bool, keep: bool, json: bool) -> int:
     for stream in (sys.stdout, sys.stderr):
         _print_whatever_it_can(stream)
     reporter: Reporter = JsonReporter(sys.stdout, sys.stderr) if json else RichReporter(sys.stdout)
-    reporter.narrate(_WELCOME)
-    from nameplate.demo.play import DemoOptions, play_demo  # takes most of a second, the SDK above all
+    try:
+        reporter.narrate(_WELCOME)
+        from nameplate.demo.play import DemoOptions, play_demo  # takes most of a second, the SDK above all
 
-    return asyncio.run(play_demo(DemoOptions(browser=browser, keep=keep), reporter, began_at=began_at))
+        return asyncio.run(play_demo(DemoOptions(browser=browser, keep=keep), reporter, began_at=began_at))
+    except OSError as error:
+        # What fails in the demo is a step of it, and reported. What cannot be reported is what comes here.
+        _give_output_up(error)
+        return 1
+
+
+def _give_output_up(error: OSError) -> None:
+    """Let what is still buffered go nowhere, so that the interpreter does not stumble over it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    if not isinstance(error, BrokenPipeError):  # who closes a pipe early has seen enough
+        print(f"nameplate demo: the output cannot be written: {error.strerror}.", file=sys.stderr)
 
 
 def _tell_what_is_missing(modules: list[str]) -> None:

@@ -1,6 +1,9 @@
 """``nameplate serve``: the authorization server alone."""
 
 import os
+import shlex
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -29,10 +32,22 @@ def serve(
     from nameplate.server.run import run_server
     from nameplate.server.settings import load_settings
 
+    _check_for_bare_file(flags)
     named = any(flag == "--issuer" or flag.startswith("--issuer=") for flag in flags)
     if config is None and not named and "NAMEPLATE_ISSUER" not in os.environ:
-        raise ConfigurationError(
-            "--config",
-            "there is no configuration. nameplate init writes a good one: nameplate serve --config nameplate.toml.",
-        )
+        raise ConfigurationError("--config", _describe_missing())
     run_server(load_settings(config, flags))
+
+
+def _check_for_bare_file(flags: Sequence[str]) -> None:
+    """Raises ``ConfigurationError`` for a file's name that is no flag's value."""
+    for before, flag in pairwise(("", *flags)):
+        is_value = before.startswith("-") and "=" not in before
+        if flag.endswith(".toml") and not flag.startswith("-") and not is_value:
+            raise ConfigurationError(flag, f"Did you mean --config {shlex.quote(flag)}?")
+
+
+def _describe_missing() -> str:
+    if Path("nameplate.toml").is_file():
+        return "no configuration was named. There is one here: nameplate serve --config nameplate.toml."
+    return "there is no configuration. nameplate init writes a good one: nameplate serve --config nameplate.toml."

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -14,6 +15,7 @@ import httpx2
 from mcp.client.auth import OAuthFlowError
 from mcp.shared.exceptions import MCPError
 
+from nameplate.demo.commands import find_example_client, name_path, name_program
 from nameplate.demo.logs import KeptLog, keep_log
 from nameplate.demo.people import BrowserPerson, HeadlessPerson, Person
 from nameplate.demo.person_watch import PersonWatch
@@ -56,7 +58,7 @@ async def play_demo(options: DemoOptions, reporter: Reporter, *, began_at: float
     SIGINT, SIGTERM and SIGHUP end the demo at once, ``INTERRUPTED``, or ``SUCCEEDED`` where it was only left running.
     ``began_at`` is when the program began, on ``time.perf_counter``.
     """
-    story = Story(reporter, began_at=began_at)
+    story = Story(reporter, began_at=began_at, is_timed=not options.browser)
     try:
         with _stop_on_signals(), keep_log() as log:
             try:
@@ -81,7 +83,7 @@ async def _play(options: DemoOptions, story: Story, reporter: Reporter, log: Kep
                 player = Player(world, story, person, patience_seconds=options.patience_seconds)
                 used_tokens = await player.play()
             story.tell("proof", await prove_tokens(world, used_tokens))
-            reporter.narrate(_sum_up(world, story))
+            reporter.narrate(_sum_up(world, story, is_timed=not options.browser))
             if options.keep:
                 reporter.say(_describe_kept(world))
                 log.write_to(sys.stderr)
@@ -146,20 +148,25 @@ def _describe_world(world: DemoWorld) -> Mapping[str, Detail]:
     }
 
 
-def _sum_up(world: DemoWorld, story: Story) -> Notice:
+def _sum_up(world: DemoWorld, story: Story, *, is_timed: bool) -> Notice:
+    time = f" in {story.seconds:.1f} seconds" if is_timed else ""
+    program = name_program()
     return Notice(
-        title=f"It works: {story.told} steps in {story.seconds:.1f} seconds.",
+        title=f"It works: {story.told} steps{time}.",
         text=f"Nobody had registered the client. {world.issuer} knew it by its document, a person allowed it, and two "
         "tools let it in with tokens of that server.",
         facts={
-            "nameplate demo --browser": "sign in and decide yourself, in your browser",
-            "nameplate demo --keep": "look around in the servers afterwards",
-            "nameplate init": "write a configuration of your own",
+            f"{program} demo --browser": "sign in and decide yourself, in your browser",
+            f"{program} demo --keep": "look around in the servers afterwards",
+            f"{program} init": "write a configuration of your own",
         },
     )
 
 
 def _describe_kept(world: DemoWorld) -> Notice:
+    client = find_example_client()
+    words = f"--client-id {shlex.quote(world.client_id)} {shlex.quote(world.resource)} list_notes"
+    use = {"use a client": f"{name_path(Path(sys.executable))} {name_path(client)} {words}"} if client else {}
     return Notice(
         title="Everything is still running. Stop it with Ctrl-C.",
         text="Any MCP client that has a metadata document can use the MCP server's URL. What the servers refuse is "
@@ -174,6 +181,7 @@ def _describe_kept(world: DemoWorld) -> Notice:
             "user name": world.account.username,
             "password": world.account.password,
             "see a challenge": f"curl -i {world.resource}",
+            **use,
             "stop from elsewhere": f"kill {os.getpid()}",
         },
     )

@@ -70,8 +70,8 @@ class RichReporter:
         step = event.step
         if step.chapter:
             self._print(Text(f"\n{step.chapter}", style="bold cyan"))
-        time = f"{event.milliseconds:,.0f} ms".replace(",", " ")
-        self._print(Text.assemble(" ", self._mark(event.ok), (f" {step.title}", "bold"), (f"  {time}", "dim")))
+        time = "" if event.milliseconds is None else f"  {event.milliseconds:,.0f} ms".replace(",", " ")
+        self._print(Text.assemble(" ", self._mark(event.ok), (f" {step.title}", "bold"), (time, "dim")))
         if event.ok:
             between = f"{step.between}: " if step.between else ""
             self._print_indented(Text.assemble((between, "dim"), (step.why, "italic")))

@@ -35,7 +35,7 @@ class Step:
 
     ``between`` says who talks to whom, ``why`` tells a newcomer what it is for, ``remedy`` what to do where it fails.
     ``shows`` names the details that people see, each with its label; programs get all. ``chapter`` is the headline
-    that the step begins, or empty.
+    that the step begins, or empty. ``waits_for_person``: it comes about when a person at a browser acts.
     """
 
     name: StepName
@@ -45,17 +45,18 @@ class Step:
     remedy: str
     shows: Mapping[str, str] = field(default_factory=dict)
     chapter: str = ""
+    waits_for_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEvent:
-    """What happened at a step. ``milliseconds`` have passed since the step before; ``details`` are facts that were
-    seen, none of them a bearer value.
+    """What happened at a step. ``milliseconds`` have passed since the step before, None where a person at a browser
+    took part of them; ``details`` are facts that were seen, none of them a bearer value.
     """
 
     step: Step
     ok: bool
-    milliseconds: float
+    milliseconds: float | None
     details: Mapping[str, Detail]
 
 
@@ -125,6 +126,7 @@ STORY: tuple[Step, ...] = (
     ),
     Step(
         name="document",
+        waits_for_person=True,
         title="The authorization server fetches the client's document",
         between="authorization server → client's host",
         why="Over TLS, and through a guard that reaches no private address which the operator has not declared.",
@@ -138,6 +140,7 @@ STORY: tuple[Step, ...] = (
     ),
     Step(
         name="sign_in",
+        waits_for_person=True,
         title="The person signs in",
         between="browser → authorization server",
         why="At the authorization server's own page. The client never sees the password.",
@@ -146,6 +149,7 @@ STORY: tuple[Step, ...] = (
     ),
     Step(
         name="consent",
+        waits_for_person=True,
         title="The person is asked, and allows it",
         between="browser → authorization server",
         why="First comes what was checked: the host on which the client's document lies. The name is only a claim.",
@@ -188,6 +192,7 @@ STORY: tuple[Step, ...] = (
     ),
     Step(
         name="step_up_consent",
+        waits_for_person=True,
         title="The person is asked again, and allows that too",
         between="browser → authorization server",
         why="Who is signed in need not sign in again, and the document is remembered.",

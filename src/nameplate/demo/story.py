@@ -24,8 +24,11 @@ class DemoFailed(Exception):
 class Story:
     """Where the demo stands. What comes out of order is a failure of the step that was due."""
 
-    def __init__(self, reporter: Reporter, *, began_at: float | None = None) -> None:
-        """``began_at`` is when the first step began, on ``time.perf_counter``; now, where it is not given."""
+    def __init__(self, reporter: Reporter, *, began_at: float | None = None, is_timed: bool = True) -> None:
+        """``began_at`` is when the first step began, on ``time.perf_counter``; now, where it is not given.
+        ``is_timed`` False: a person at a browser takes part, whose time is nobody's business.
+        """
+        self._is_timed = is_timed
         self._reporter = reporter
         self._told = 0
         self._began_at = time.perf_counter() if began_at is None else began_at
@@ -69,6 +72,7 @@ class Story:
 
     def _report(self, step: Step, *, ok: bool, details: Mapping[str, Detail]) -> None:
         now = time.perf_counter()
-        milliseconds = round((now - self._last) * 1000, 1)
+        is_timed = self._is_timed or not step.waits_for_person
+        milliseconds = round((now - self._last) * 1000, 1) if is_timed else None
         self._last = now
         self._reporter.report(StepEvent(step=step, ok=ok, milliseconds=milliseconds, details=details))

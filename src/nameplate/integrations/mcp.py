@@ -4,8 +4,11 @@
 whose challenges name neither scopes nor the tools that need them.
 """
 
+import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,18 +18,33 @@ from mcp.server.auth.provider import AccessToken as SdkAccessToken
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.authentication import AuthCredentials
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nameplate.errors import BearerError, FetchError
+from nameplate.errors import BearerError, ConfigurationError, FetchError
 from nameplate.protocol.access_token import AccessToken
 from nameplate.protocol.bearer import parse_authorization_header
+from nameplate.protocol.resource_metadata import check_identifier_url
 from nameplate.resource import AccessTokenVerifier, Keys, ProtectedApp, ResourceOptions, protect
 from nameplate.resource.context import ACCESS_TOKEN_KEY
 from nameplate.resource.remote_keys import RemoteKeys
 
-__all__ = ["NameplateTokenVerifier", "protect_mcp"]
+__all__ = ["McpOptions", "NameplateTokenVerifier", "protect_mcp"]
 
 _log = logging.getLogger("nameplate.resource")
+
+# What a browser can send as Origin (RFC 6454 §6.2), but for "null", which any sandboxed page can.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+\-.]*://[a-z0-9\-._~:\[\]]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpOptions(ResourceOptions):
+    """``ResourceOptions``, and what only an ``MCPServer`` of the official SDK has a use for.
+
+    ``allowed_origins`` are the origins, besides the resource's own, whose pages may call the server
+    (``https://app.example.com``: scheme, host and port as browsers send them, compared byte for byte).
+    """
+
+    allowed_origins: Sequence[str] = ()
 
 
 class NameplateTokenVerifier:
@@ -68,23 +86,88 @@ def protect_mcp(
 ) -> ProtectedApp:
     """The server's Streamable HTTP application at the path of ``resource``, protected as by ``resource.protect``.
 
-    It answers only requests that are addressed to the host of ``resource`` (DNS rebinding). For another transport, or
-    settings of your own, give the application that ``server.streamable_http_app(…)`` makes.
+    It answers only requests that are addressed to the host of ``resource`` (DNS rebinding), and pages of its own
+    origin or of one in ``McpOptions.allowed_origins``. For another transport, or settings of your own, give the
+    application that ``server.streamable_http_app(…)`` makes.
 
     The SDK knows the token too: ``get_access_token()`` works, and a session belongs to the client and person that
     opened it.
+
+    Raises ``ConfigurationError`` as ``protect`` does, and when an ``MCPServer`` starts (the ASGI lifespan) without a
+    tool that ``tool_scopes`` names: a misspelt name would leave the real tool unprotected. The tools of any other
+    application cannot be known, so nothing is compared there.
     """
-    app = _build_http_app(server, resource) if isinstance(server, MCPServer) else server
+    check_identifier_url("resource", resource)  # before its path becomes a route
+    origins = options.allowed_origins if isinstance(options, McpOptions) else ()
+    if isinstance(server, MCPServer):
+        app: ASGIApp = _ToolNameCheck(_build_http_app(server, resource, origins), server, tool_scopes or {})
+    elif origins:
+        raise ConfigurationError("allowed_origins", "is for an MCPServer; this application checks origins by itself")
+    else:
+        app = server
     principal = _SdkPrincipal(AuthContextMiddleware(app))
     return protect(principal, resource=resource, issuer=issuer, scopes=scopes, tool_scopes=tool_scopes, options=options)
 
 
-def _build_http_app(server: MCPServer[Any], resource: str) -> ASGIApp:
+def _build_http_app(server: MCPServer[Any], resource: str, origins: Sequence[str]) -> ASGIApp:
+    if isinstance(origins, str):
+        raise ConfigurationError("allowed_origins", "must be a list of origins, not one text")
+    for origin in origins:
+        if _ORIGIN.fullmatch(origin) is None:
+            problem = f"{origin!r} is no origin: it is a scheme, a lower-case host and perhaps a port, without a slash"
+            raise ConfigurationError("allowed_origins", problem)
     parts = urlsplit(resource)
     security = TransportSecuritySettings(
-        allowed_hosts=[parts.netloc], allowed_origins=[f"{parts.scheme}://{parts.netloc}"]
+        allowed_hosts=[parts.netloc], allowed_origins=[f"{parts.scheme}://{parts.netloc}", *origins]
     )
     return server.streamable_http_app(streamable_http_path=parts.path or "/", transport_security=security)
+
+
+class _ToolNameCheck:
+    """Keeps a server from starting without a tool that ``tool_scopes`` names.
+
+    It looks once the server's own lifespan has begun, as tools may be added until then.
+    """
+
+    def __init__(self, app: ASGIApp, server: MCPServer[Any], names: Collection[str]) -> None:
+        self._app = app
+        self._server = server
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        problems: list[ConfigurationError] = []
+
+        async def send_checked(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                problems.extend(await self._find_problems())
+                if problems:
+                    raise problems[0]  # Starlette ends the server's lifespan and says that the start failed
+            elif message["type"] == "lifespan.startup.failed" and problems:
+                message = {**message, "message": str(problems[0])}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_checked)
+        except ExceptionGroup:  # what the SDK's task group makes of it
+            if problems:
+                raise problems[0] from None
+            raise
+
+    async def _find_problems(self) -> list[ConfigurationError]:
+        tools = [tool.name for tool in await self._server.list_tools()]
+        return [
+            ConfigurationError("tool_scopes", f"the server has no tool {name!r}{_build_hint(name, tools)}")
+            for name in self._names
+            if name not in tools
+        ]
+
+
+def _build_hint(name: str, tools: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, tools, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class _SdkPrincipal:

@@ -30,6 +30,9 @@ __all__ = ["ANSWER_BYTES", "fetch_jwks"]
 ANSWER_BYTES = 256 * 1024
 """A longer answer is dropped while it comes."""
 
+# Of what a stranger wrote, in a line of the log.
+_SHOWN_CHARACTERS = 300
+
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",  # nothing is ever inflated
@@ -53,7 +56,7 @@ async def fetch_jwks(issuer: str, *, tls: ssl.SSLContext, deadline_seconds: floa
 
 
 async def _fetch_jwks_uri(client: httpx2.AsyncClient, issuer: str) -> str:
-    """The ``jwks_uri`` from the first location that has the issuer's own document; else the first one's failure."""
+    """The ``jwks_uri`` from the first location that has the issuer's own document; else the most telling failure."""
     origin = "/".join(issuer.split("/", 3)[:3])
     failures: list[FetchError] = []
     for path in build_metadata_paths(issuer.removesuffix("/")):  # RFC 8414 §3.1: the terminating slash goes
@@ -63,13 +66,16 @@ async def _fetch_jwks_uri(client: httpx2.AsyncClient, issuer: str) -> str:
             raise  # the other locations are on the same host
         except FetchError as error:
             failures.append(error)
-    raise failures[0]
+    # A document that is wrong says more than one that is missing.
+    raise next((failure for failure in failures if not isinstance(failure, BadStatus)), failures[0])
 
 
 def _read_jwks_uri(metadata: dict[str, object], issuer: str) -> str:
     # RFC 8414 §3.3: byte for byte, else one server could speak for another (mix-up, MCP 2026-07-28)
     if metadata.get("issuer") != issuer:
-        raise FetchError(f"the metadata's issuer is {metadata.get('issuer')!r}, not {issuer!r}")
+        shown = repr(metadata.get("issuer"))[:_SHOWN_CHARACTERS]
+        problem = f"the metadata's issuer is {shown}, and this server was given {issuer!r}"
+        raise FetchError(f"{problem}: they must be equal byte for byte, and a trailing slash counts")
     jwks_uri = metadata.get("jwks_uri")
     if not isinstance(jwks_uri, str) or not _is_port_valid(jwks_uri):
         raise FetchError("the metadata names no jwks_uri, or one that is no URL")

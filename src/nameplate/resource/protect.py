@@ -32,6 +32,13 @@ def protect(
     a challenge (RFC 6750 §3), and 503 while no key of the issuer can be had. A request that passes carries its
     ``AccessToken`` in ``scope["nameplate.access_token"]`` and ``current_access_token()``.
 
+    An issuer that ends in a slash, or names its default port, is not refused although ``nameplate serve`` never has
+    one: other authorization servers do (RFC 9068 tokens are alike). Where the issuer's metadata disagrees by a byte, no
+    token is accepted and the log shows both, at the first token (RFC 8414 §3.3).
+
+    A name in ``tool_scopes`` that no tool has protects nothing, and goes unnoticed: the tools of an application cannot
+    be known here.
+
     Browsers' cross-origin requests need a CORS middleware around all of this. Raises ``ConfigurationError`` for
     settings that cannot work.
     """

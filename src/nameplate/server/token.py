@@ -1,7 +1,6 @@
 """``POST /token``: codes and refresh tokens become access tokens (RFC 6749 §3.2, §5)."""
 
 import secrets
-from collections.abc import Callable
 from typing import assert_never
 
 from starlette.requests import Request
@@ -84,7 +83,9 @@ async def _redeem_code(form: Parameters, client_id: str, context: ServerContext)
             await context.store.burn_code(code_hash, now)
         raise
     resource = choose_granted_resource(form, grant.resource, context.policy.resources)
-    account = _find_account(grant, context, build_code_refusal)
+    account = context.accounts.find(grant.username)
+    if account is None:
+        raise build_code_refusal("grant.account_removed")
     refresh_token = new_bearer_value("npr") if code.issues_refresh_token else None
     verdict = await context.store.redeem_code(
         code_hash,
@@ -112,7 +113,10 @@ async def _refresh(form: Parameters, client_id: str, context: ServerContext) -> 
         raise build_refresh_refusal("refresh_token.unknown")
     presented, grant = found
     granted_scope = check_refresh(request, presented, grant, now)
-    account = _find_account(grant, context, build_refresh_refusal)
+    # The person's account of today: whoever was taken out of the configuration gets no more tokens.
+    account = context.accounts.find(grant.username)
+    if account is None:
+        raise build_refresh_refusal("grant.account_removed")
     scope = narrow_to_offer(granted_scope, choose_granted_resource(form, grant.resource, context.policy.resources))
     # A second use is an honest repeat or a theft: the store knows which, and no host may keep it from saying so.
     if presented.rotated_at is None:
@@ -162,14 +166,6 @@ def _build_refresh_token(value: str, grant: Grant, now: int, context: ServerCont
         issued_at=now,
         expires_at=min(now + context.tokens.refresh_token_seconds, grant.expires_at),
     )
-
-
-def _find_account(grant: Grant, context: ServerContext, build_refusal: Callable[[str], TokenError]) -> LocalAccount:
-    """The person's account of today: whoever was taken out of the configuration gets no more tokens."""
-    account = context.accounts.find(grant.username)
-    if account is None:
-        raise build_refusal("grant.account_removed")
-    return account
 
 
 def _build_answer(

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import stat
 import time
 from pathlib import Path
 
@@ -82,15 +81,15 @@ def keep_private(path: Path) -> None:
     """
     # Never open and close the file here: that would drop the locks that SQLite holds on it in this process.
     real = os.path.realpath(path)  # SQLite follows a link too, and puts the other files beside its target
-    for name in (real, f"{real}-wal", f"{real}-shm"):
+    for file in (Path(real), Path(f"{real}-wal"), Path(f"{real}-shm")):
         try:
-            mode = stat.S_IMODE(os.stat(name).st_mode)
+            mode = file.stat().st_mode
             if mode & 0o077:
-                os.chmod(name, mode & 0o600)
+                file.chmod(mode & 0o600)
         except FileNotFoundError:
             continue
         except OSError as error:
-            problem = f"other users may open {name}, and its mode cannot be changed to 0600 by this user"
+            problem = f"other users may open {file}, and its mode cannot be changed to 0600 by this user"
             raise StoreError(f"{problem}: {error.strerror}") from error
 
 
@@ -168,12 +167,13 @@ def _create_private(path: Path) -> None:
 
 def _find_access_problem(path: Path) -> str | None:
     """Why this user cannot use the file, or None where its rights and its folder's are as they should be."""
+    path = Path(os.path.realpath(path))
     folder = path.parent
-    if not os.path.isdir(folder):
+    if not os.access(folder, os.X_OK):
         return f"the folder {folder} is missing, or this user may not enter it"
-    if os.path.isdir(path):
+    if path.is_dir():
         return "it is a folder, and the store is a file"
-    if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+    if os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
         return "permission denied, this user must be able to read and to write the file"
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"permission denied, the folder {folder} must be writable too: SQLite keeps more files beside the store"
