@@ -62,6 +62,12 @@ def test_a_joiner_outside_indic_scripts_is_refused() -> None:
         "ᄀ",
         "ـ",
         "a\u00adé",
+        "a\u034fé",
+        "cl\u17b4aude",
+        "claude\ufe0f",
+        "claude\U000e0100",
+        "a\u20d0",
+        "a\U0001d165",
         "\ud800é",
     ],
 )

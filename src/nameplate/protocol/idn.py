@@ -7,7 +7,7 @@ needs data that Python does not have.
 
 import unicodedata
 
-from nameplate.protocol.fault import Fault
+from nameplate.protocol.fault import Fault, is_visible
 
 __all__ = ["find_a_label_fault"]
 
@@ -60,12 +60,17 @@ def _is_permitted(label: str, position: int) -> bool:
         return True
     if char in _CONTEXT_RULES:
         return _CONTEXT_RULES[char](label, position)
-    if char in _DISALLOWED_EXCEPTIONS or _is_old_hangul(char):
+    if char in _DISALLOWED_EXCEPTIONS or _is_old_hangul(char) or _is_ignorable(char):
         return False
     if char.isascii():
         return char == "-" or char.isdigit() or char.islower()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", char).casefold())
     return folded == char and unicodedata.category(char) in _LETTER_DIGIT
+
+
+def _is_ignorable(char: str) -> bool:
+    """RFC 5892 §2.3 and §2.4: shown as nothing at all, or a mark for symbols or music."""
+    return not is_visible(char) or "\u20d0" <= char <= "\u20ff" or "\U0001d100" <= char <= "\U0001d24f"
 
 
 def _is_old_hangul(char: str) -> bool:
