@@ -2,6 +2,8 @@
 
 import json
 
+from nameplate.protocol.strict_json import is_nested_too_deep
+
 __all__ = ["read_json"]
 
 
@@ -24,13 +26,15 @@ def read_json(data: bytes) -> object:
     """The value, or None where the bytes are not strict JSON (or are JSON's null).
 
     Refused are repeated members, NaN and Infinity, anything but UTF-8, a byte order mark, half a surrogate pair,
-    numbers of thousands of digits, and nesting deeper than Python's stack.
+    numbers of thousands of digits, and deep nesting.
     """
+    if is_nested_too_deep(data):
+        return None
     try:
         text = data.decode()
         value: object = _decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair would break whoever encodes it later
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     return value

@@ -6,7 +6,7 @@ import re
 from nameplate.protocol.fault import Fault, build_quotation
 from nameplate.protocol.limits import DOCUMENT_NESTING
 
-__all__ = ["read_json_object"]
+__all__ = ["is_nested_too_deep", "read_json_object"]
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -54,7 +54,7 @@ def read_json_object(body: bytes) -> dict[str, object] | Fault:
     """
     if body.startswith(b"\xef\xbb\xbf"):
         return Fault(reason="not_json", problem="begins with a byte order mark, which RFC 8259 §8.1 forbids")
-    if _is_too_deep(body):
+    if is_nested_too_deep(body):
         return Fault(reason="nesting", problem=f"arrays and objects lie more than {DOCUMENT_NESTING} deep")
     try:
         value = _DECODER.decode(body.decode("utf-8"))
@@ -71,8 +71,12 @@ def read_json_object(body: bytes) -> dict[str, object] | Fault:
     return value
 
 
-def _is_too_deep(body: bytes) -> bool:
-    """Counted before parsing, so that no recursion limit is met, and without a loop over the bytes."""
+def is_nested_too_deep(body: bytes) -> bool:
+    """Whether arrays and objects lie more than ``DOCUMENT_NESTING`` deep.
+
+    Counted before parsing, so that no recursion limit is met (it differs from Python to Python), and without a loop
+    over the bytes.
+    """
     if body.count(b"[") + body.count(b"{") <= DOCUMENT_NESTING:
         return False
     brackets = _STRING.sub(b"", body).translate(_AS_SQUARE, _NO_BRACKETS)
