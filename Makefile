@@ -72,23 +72,23 @@ clean:
 # requirements/test.txt holds everything that requirements/demo.txt does, in the same versions.
 $(VENV)/.test-installed: requirements/test.txt pyproject.toml $(VENV)/.created
 	@echo 'Installing what the tests need into $(VENV) (once, about a minute)'
-	@$(PIP_INSTALL) --require-hashes --requirement requirements/test.txt
+	@$(PIP_INSTALL) --require-hashes --no-deps --requirement requirements/test.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.demo-installed $@
 
 $(VENV)/.demo-installed: requirements/demo.txt pyproject.toml $(VENV)/.created
 	@echo 'Installing what the demo needs into $(VENV) (once, less than a minute)'
-	@$(PIP_INSTALL) --require-hashes --requirement requirements/demo.txt
+	@$(PIP_INSTALL) --require-hashes --no-deps --requirement requirements/demo.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Beside what the tests have, so that they can run it. atheris has wheels for Linux on x86-64; elsewhere nothing comes.
 $(VENV)/.fuzz-installed: requirements/fuzz.txt $(VENV)/.demo-installed
-	@$(PIP_INSTALL) --require-hashes --requirement requirements/fuzz.txt
+	@$(PIP_INSTALL) --require-hashes --no-deps --requirement requirements/fuzz.txt
 	@touch $@
 
 $(VENV)/.lock-installed: requirements/lock.txt $(VENV)/.created
-	@$(PIP_INSTALL) --require-hashes --requirement requirements/lock.txt
+	@$(PIP_INSTALL) --require-hashes --no-deps --requirement requirements/lock.txt
 	@touch $@
 
 $(VENV)/.created:
