@@ -6,10 +6,12 @@
     ├─ ConfigurationError            start-up only; names the setting
     ├─ ProtocolError                 a peer broke a rule: wire code, wire text, reason slug, detail for the log
     │   ├─ ParameterError            the request's parameters cannot be read at all         RFC 6749 §3.1, §3.2
-    │   ├─ AuthorizationPageError    must not be redirected: bad client_id or redirect_uri  RFC 6749 §4.1.2.1
     │   ├─ AuthorizationError        may be returned to the client                          RFC 6749 §4.1.2.1
-    │   ├─ TokenError                token endpoint                                         RFC 6749 §5.2
-    │   └─ BearerError               protected resource                                     RFC 6750 §3.1
+    │   ├─ BearerError               protected resource                                     RFC 6750 §3.1
+    │   └─ AnsweredError             has an HTTP status, and says when to try again
+    │       ├─ AuthorizationPageError  must not be redirected: bad client_id or redirect_uri  RFC 6749 §4.1.2.1
+    │       ├─ TokenError            token, revocation and introspection endpoint           RFC 6749 §5.2
+    │       └─ RegistrationError     client registration endpoint                           RFC 7591 §3.2.2
     ├─ ClientIdError                 a client identifier URL breaks a rule
     ├─ ClientMetadataError           a client metadata document breaks a rule
     ├─ FetchError                    a document could not be fetched
@@ -31,6 +33,7 @@ from typing import Literal
 
 __all__ = [
     "AddressRefused",
+    "AnsweredError",
     "AuthorizationError",
     "AuthorizationErrorCode",
     "AuthorizationPageError",
@@ -47,6 +50,8 @@ __all__ = [
     "ParameterError",
     "ProtocolError",
     "RedirectRefused",
+    "RegistrationError",
+    "RegistrationErrorCode",
     "StoreError",
     "TimedOut",
     "TlsFailed",
@@ -78,7 +83,11 @@ TokenErrorCode = Literal[
     "unsupported_grant_type",
     "invalid_scope",
     "invalid_target",
+    "unsupported_token_type",  # RFC 7009 §2.2.1
     "temporarily_unavailable",
+]
+RegistrationErrorCode = Literal[
+    "invalid_redirect_uri", "invalid_client_metadata", "invalid_request", "temporarily_unavailable"
 ]
 BearerErrorCode = Literal["invalid_request", "invalid_token", "insufficient_scope"]
 
@@ -121,11 +130,10 @@ class ParameterError(ProtocolError):
         super().__init__("invalid_request", description, reason=reason)
 
 
-class AuthorizationPageError(ProtocolError):
-    """An authorization request that must end on our own page: its client or redirect URI is not proven. RFC 6749
-    §4.1.2.1.
+class AnsweredError(ProtocolError):
+    """A request that is refused with an HTTP status of its own.
 
-    ``status`` is the page's HTTP status, ``retry_after_seconds`` is set where trying later helps.
+    ``retry_after_seconds`` is set where trying later helps.
     """
 
     def __init__(
@@ -143,6 +151,12 @@ class AuthorizationPageError(ProtocolError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class AuthorizationPageError(AnsweredError):
+    """An authorization request that must end on our own page: its client or redirect URI is not proven. RFC 6749
+    §4.1.2.1.
+    """
+
+
 class AuthorizationError(ProtocolError):
     """An authorization request that fails after its redirect URI was proven. RFC 6749 §4.1.2.1."""
 
@@ -150,9 +164,9 @@ class AuthorizationError(ProtocolError):
         super().__init__(code, description, reason=reason, detail=detail)
 
 
-class TokenError(ProtocolError):
-    """The token endpoint refuses. RFC 6749 §5.2: 400, or 401 for ``invalid_client`` where the Authorization header was
-    used.
+class TokenError(AnsweredError):
+    """The token, revocation or introspection endpoint refuses. RFC 6749 §5.2: 400, or 401 for ``invalid_client`` where
+    the Authorization header was used.
     """
 
     def __init__(
@@ -165,9 +179,27 @@ class TokenError(ProtocolError):
         status: int = 400,
         retry_after_seconds: int | None = None,
     ) -> None:
-        super().__init__(code, description, reason=reason, detail=detail)
-        self.status = status
-        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            code, description, reason=reason, detail=detail, status=status, retry_after_seconds=retry_after_seconds
+        )
+
+
+class RegistrationError(AnsweredError):
+    """The client registration endpoint refuses. RFC 7591 §3.2.2: 400; 429 and 503 where trying later helps."""
+
+    def __init__(
+        self,
+        code: RegistrationErrorCode,
+        description: str,
+        *,
+        reason: str,
+        detail: str = "",
+        status: int = 400,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(
+            code, description, reason=reason, detail=detail, status=status, retry_after_seconds=retry_after_seconds
+        )
 
 
 class BearerError(ProtocolError):

@@ -11,17 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nameplate.protocol.audit import AuditEvent
+from nameplate.protocol.audit import AuditEvent, AuditFilter
+from nameplate.protocol.client_proof import AssertionUse, ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
+from nameplate.protocol.registered_client import RegisteredClient
 
 __all__ = [
     "AlreadyAnswered",
     "Approved",
+    "AssertionReplayed",
+    "AuditStore",
     "BudgetStore",
     "ChallengeSpent",
+    "ClientStore",
     "Denied",
     "DocumentStore",
     "Full",
+    "GrantFilter",
     "GrantStore",
     "KeyStore",
     "PersonStore",
@@ -31,10 +37,12 @@ __all__ = [
     "Replayed",
     "Reused",
     "Rotated",
+    "Rotation",
     "Spending",
     "Store",
     "StoredDocument",
     "StoredSigningKey",
+    "StoredSubject",
     "Unknown",
 ]
 
@@ -116,13 +124,45 @@ class Reused:
     grant_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class AssertionReplayed:
+    """The client's assertion was used before: nothing else was done (``assertion.replayed``)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSigningKey:
-    """A signing key as it lies in the store: ``kid``, and the private key in JWK JSON form."""
+    """A signing key as it lies in the store.
+
+    ``sealed_jwk`` is the private key in JWK JSON form, encrypted. The key is published from ``created_at`` on and signs
+    from ``active_from`` on, until a later one does. ``withdrawn_at`` is set where the operator no longer trusts it.
+    """
 
     kid: str
-    private_jwk: str
+    sealed_jwk: bytes
     created_at: int
+    active_from: int
+    withdrawn_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSubject:
+    """Whom a ``sub`` of ours stands for."""
+
+    subject: str
+    upstream_issuer: str
+    upstream_subject: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFilter:
+    """Which grants to list. What is empty or None does not narrow. ``live_at``: neither revoked nor expired then."""
+
+    client_id: str = ""
+    subject: str = ""
+    username: str = ""
+    resource: str = ""
+    live_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +194,18 @@ class Spending:
     refill_per_second: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """What ``rotate_refresh_token`` is asked to do, and how far it may go in forgiving a repeat."""
+
+    token_hash: bytes
+    successor: RefreshToken
+    sealed_answer: bytes
+    proof: ClientProof
+    repeat_seconds: int
+    repeat_limit: int
+
+
 class GrantStore(Protocol):
     """From the question on the consent page to the last refresh."""
 
@@ -176,7 +228,8 @@ class GrantStore(Protocol):
     async def approve_authorization(
         self, id_hash: bytes, browser_hash: bytes, *, grant: Grant, code: AuthorizationCode, now: int
     ) -> Approved | AlreadyAnswered | ChallengeSpent | Unknown:
-        """Consume the pending authorization and record grant and code, all or nothing. ``authorization.approved``.
+        """Consume the pending authorization and record grant and code, all or nothing. ``authorization.approved``,
+        with the first 16 hexadecimal digits of ``id_hash`` as its detail.
 
         Only ``Approved`` changes anything: where the challenge is spent, the pending authorization stays unanswered.
         """
@@ -185,7 +238,9 @@ class GrantStore(Protocol):
     async def deny_authorization(
         self, id_hash: bytes, browser_hash: bytes, *, subject: str, now: int
     ) -> Denied | AlreadyAnswered | Unknown:
-        """Consume the pending authorization without granting anything. ``authorization.denied``."""
+        """Consume the pending authorization without granting anything. ``authorization.denied``, with the detail of
+        ``authorization.approved``.
+        """
         ...
 
     async def load_code(self, code_hash: bytes) -> tuple[AuthorizationCode, Grant] | Unknown:
@@ -193,9 +248,18 @@ class GrantStore(Protocol):
         ...
 
     async def redeem_code(
-        self, code_hash: bytes, *, refresh_token: RefreshToken | None, now: int, replay_revokes_after_seconds: int
-    ) -> Redeemed | Replayed | Unknown:
+        self,
+        code_hash: bytes,
+        *,
+        refresh_token: RefreshToken | None,
+        proof: ClientProof,
+        now: int,
+        replay_revokes_after_seconds: int,
+    ) -> Redeemed | Replayed | AssertionReplayed | Unknown:
         """Spend the code, once over all replicas, and record the first refresh token with it. ``code.redeemed``.
+
+        The grant remembers ``proof``. Its assertion, if any, is used up whatever becomes of the code; where it was used
+        before, the answer is ``AssertionReplayed`` and nothing else happens.
 
         A code spent before is ``Replayed`` (``code.replayed``), even after it expired; when it was spent more than
         ``replay_revokes_after_seconds`` ago, its grant is revoked in the same transaction. Codes that expired unspent,
@@ -214,22 +278,36 @@ class GrantStore(Protocol):
         ...
 
     async def rotate_refresh_token(
-        self,
-        token_hash: bytes,
-        *,
-        successor: RefreshToken,
-        sealed_answer: bytes,
-        now: int,
-        repeat_seconds: int,
-        repeat_limit: int,
-    ) -> Rotated | Repeated | Reused | Unknown:
+        self, rotation: Rotation, now: int
+    ) -> Rotated | Repeated | Reused | AssertionReplayed | Unknown:
         """Replace a refresh token by ``successor``, once over all replicas, and keep ``sealed_answer`` for repeats of
-        the old one.
+        the old one. The grant remembers ``proof``, whose assertion is treated as by ``redeem_code``.
 
         A token rotated no more than ``repeat_seconds`` ago, fewer than ``repeat_limit`` times repeated, whose successor
         was not used yet, is ``Repeated``. Any other second use is ``Reused`` and revokes the grant. Expired tokens and
-        tokens of revoked or expired grants are ``Unknown``. ``refresh_token.rotated``, ``.repeated``, ``.reused``.
+        tokens of revoked or expired grants are ``Unknown``. ``refresh_token.rotated`` (its detail is the token's number
+        in the grant, from 0), ``.repeated``, ``.reused``.
         """
+        ...
+
+    async def record_assertion(self, use: AssertionUse, now: int) -> bool:
+        """Use up an assertion in a request that changes nothing else. False where it was used before
+        (``assertion.replayed``).
+        """
+        ...
+
+    async def load_grant(self, grant_id: str) -> Grant | Unknown:
+        """The grant, revoked or expired or not, until it is swept."""
+        ...
+
+    async def load_revocations(self, resource: str, *, since: int) -> Sequence[tuple[str, int]]:
+        """Id and ``revoked_at`` of each grant for ``resource`` that was revoked at ``since`` or later, in no
+        particular order. They are known for 24 hours at least.
+        """
+        ...
+
+    async def list_grants(self, which: GrantFilter, *, after: int = 0, limit: int = 100) -> Sequence[tuple[int, Grant]]:
+        """Grants in the order in which they were made, each with its increasing number; those behind ``after``."""
         ...
 
     async def revoke_grant(self, grant_id: str, *, reason: str, now: int) -> bool:
@@ -254,6 +332,14 @@ class PersonStore(Protocol):
 
     async def end_session(self, id_hash: bytes, now: int) -> None:
         """Sign out. ``session.ended``."""
+        ...
+
+    async def end_sessions(self, subject: str, now: int) -> int:
+        """Sign a person out everywhere; how many sessions that ended. ``session.ended`` for each."""
+        ...
+
+    async def list_subjects(self, *, after: int = 0, limit: int = 100) -> Sequence[tuple[int, StoredSubject]]:
+        """Everybody who ever signed in, each with an increasing number; those behind ``after``."""
         ...
 
 
@@ -289,34 +375,84 @@ class DocumentStore(Protocol):
         ...
 
 
-class KeyStore(Protocol):
-    """The keys that sign access tokens."""
+class ClientStore(Protocol):
+    """Clients that are registered here, because they have no document."""
 
-    async def record_signing_key(self, key: StoredSigningKey) -> Sequence[StoredSigningKey]:
-        """Store ``key`` if there is none yet; answer with all keys, newest first, whichever replica made them.
-        ``signing_key.created``.
+    async def record_client(self, client: RegisteredClient, *, limit: int, now: int) -> Recorded | Full:
+        """Register a client. ``limit`` caps how many with an ``expires_at`` are kept at once. ``client.registered``."""
+        ...
+
+    async def load_client(self, client_id: str) -> RegisteredClient | Unknown:
+        """The client, until it is removed or swept."""
+        ...
+
+    async def list_clients(self, *, after: int = 0, limit: int = 100) -> Sequence[tuple[int, RegisteredClient]]:
+        """Registered clients in the order in which they came, each with its increasing number; those behind
+        ``after``.
+        """
+        ...
+
+    async def remove_client(self, client_id: str, now: int) -> int | None:
+        """Forget a registered client and revoke its grants (reason ``client.removed``): how many, None where there is
+        no such client. ``client.removed``.
+        """
+        ...
+
+
+class KeyStore(Protocol):
+    """The keys that sign access tokens. Lists of them are in the order of ``active_from``, the latest first."""
+
+    async def record_signing_key(self, key: StoredSigningKey, *, latest: str | None) -> Sequence[StoredSigningKey]:
+        """Store ``key``, if the ``kid`` of the one with the latest ``active_from`` is still ``latest`` (None: there is
+        none at all); answer with all keys, whichever replica made them. ``signing_key.created``.
         """
         ...
 
     async def load_signing_keys(self) -> Sequence[StoredSigningKey]:
-        """All keys, newest first."""
+        """All keys."""
+        ...
+
+    async def reseal_signing_key(self, kid: str, *, before: bytes, after: bytes) -> bool:
+        """Replace ``sealed_jwk``, if it still is ``before``."""
+        ...
+
+    async def withdraw_signing_key(self, kid: str, now: int) -> bool:
+        """Mark a key as no longer trusted. False where it was before, or is unknown. ``signing_key.withdrawn``."""
+        ...
+
+    async def drop_signing_key(self, kid: str, now: int) -> bool:
+        """Forget a key for good. False where it is unknown. ``signing_key.retired``."""
         ...
 
 
-class Store(GrantStore, PersonStore, BudgetStore, DocumentStore, KeyStore, Protocol):
+class AuditStore(Protocol):
+    """What happened. Events are written in the transaction of what they tell."""
+
+    async def load_audit_events(
+        self,
+        which: AuditFilter = AuditFilter(),
+        *,
+        after: str = "",
+        limit: int = 1000,  # noqa: B008  (frozen)
+    ) -> Sequence[tuple[str, AuditEvent]]:
+        """Events behind the position ``after`` (empty: from the first), each with its own position.
+
+        Whoever reads on from the last position that he got misses no event, whatever was being committed meanwhile.
+        """
+        ...
+
+
+class Store(GrantStore, PersonStore, BudgetStore, DocumentStore, ClientStore, KeyStore, AuditStore, Protocol):
     """The whole store, as the authorization server is given it."""
 
-    async def load_audit_events(self, *, after_id: int = 0, limit: int = 1000) -> Sequence[tuple[int, AuditEvent]]:
-        """Audit events in the order of their transactions, each with its increasing id."""
-        ...
-
-    async def sweep(self, now: int, *, limit: int) -> int:
+    async def sweep(self, now: int, *, limit: int, audit_before: int = 0) -> int:
         """Delete at most ``limit`` rows that nothing can need any more; the number deleted.
 
-        Kept are: pending authorizations, refresh tokens and sessions until they expire, answered or rotated ones too;
-        codes for 24 hours after their issue; budgets until they are full again; grants until they ended and nothing
-        refers to them; documents until they can no longer stand in and no live grant is their client's; subjects,
-        signing keys and audit events for ever.
+        Kept are: pending authorizations, refresh tokens, sessions and uses of assertions until they expire, answered or
+        rotated ones too; codes for 24 hours after their issue; budgets until they are full again; grants until they
+        ended and nothing refers to them, and revoked ones for 24 hours; documents until they can no longer stand in and
+        no live grant is their client's; registered clients until they expire and no live grant is theirs
+        (``client.removed``); audit events from before ``audit_before`` go; subjects and signing keys stay.
         """
         ...
 

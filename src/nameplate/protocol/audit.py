@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["AuditEvent", "AuditName"]
+__all__ = ["AuditEvent", "AuditFilter", "AuditName"]
 
 AuditName = Literal[
     "authorization.approved",
@@ -17,7 +17,12 @@ AuditName = Literal[
     "grant.revoked",
     "session.started",
     "session.ended",
+    "client.registered",
+    "client.removed",
+    "assertion.replayed",
     "signing_key.created",
+    "signing_key.withdrawn",
+    "signing_key.retired",
 ]
 
 
@@ -31,3 +36,17 @@ class AuditEvent:
     subject: str = ""
     grant_id: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which events to read. What is empty or None does not narrow. ``since`` and ``until`` are epoch seconds, both
+    included.
+    """
+
+    names: tuple[str, ...] = ()
+    client_id: str = ""
+    subject: str = ""
+    grant_id: str = ""
+    since: int | None = None
+    until: int | None = None

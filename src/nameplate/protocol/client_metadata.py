@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from nameplate.errors import ClientIdError, ClientMetadataError
 from nameplate.protocol.client_id import ClientIdPolicy, parse_client_id
@@ -34,6 +34,7 @@ from nameplate.protocol.strict_json import read_json_object
 __all__ = [
     "MEMBER_FATES",
     "ClientMetadata",
+    "KnownBy",
     "MemberFate",
     "build_snapshot",
     "parse_client_metadata",
@@ -47,6 +48,8 @@ _SYMMETRIC_ALGORITHMS = frozenset({"HS256", "HS384", "HS512", "none"})
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _DEFAULT_POLICY = ClientIdPolicy()
 
+KnownBy = Literal["document", "operator", "itself"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientMetadata:
@@ -56,7 +59,8 @@ class ClientMetadata:
     served, RFC 7591's defaults where the member is absent; ``grant_types_listed`` tells which. ``scope`` is None where
     the document does not narrow it. ``auth_methods`` are all that the client can use, the singular member's first (CIMD
     draft §6). ``jwks`` is canonical JSON of public keys. URLs to show are ``https`` or None; nothing here is ever
-    fetched but ``jwks_uri``. ``warnings`` are sentences about what was dropped, and no part of the client's identity.
+    fetched but ``jwks_uri``. ``known_by`` says what stands for the client: its document, the operator, or nobody but
+    itself. ``warnings`` are sentences about what was dropped, and no part of the client's identity.
     """
 
     client_id: str
@@ -78,6 +82,7 @@ class ClientMetadata:
     software_id: str | None = None
     software_version: str | None = None
     application_type: str | None = None
+    known_by: KnownBy = "document"
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 

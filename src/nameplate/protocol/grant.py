@@ -42,7 +42,8 @@ class Grant:
     """What one person authorised for one client at one resource.
 
     ``expires_at`` is the absolute end, whatever is refreshed. ``username`` is the local account of the person, whose
-    existence and groups are looked up anew for each token.
+    existence and groups are looked up anew for each token. ``auth_method`` and ``client_keys`` are those of the
+    ``ClientProof`` with which the client last got a token; empty until it redeemed the code.
     """
 
     id: str
@@ -55,6 +56,8 @@ class Grant:
     expires_at: int
     revoked_at: int | None = None
     username: str = ""
+    auth_method: str = ""
+    client_keys: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,9 +26,13 @@ from nameplate.server.settings_checks import check_settings
 __all__ = [
     "ENVIRONMENT_PREFIX",
     "AccountSettings",
+    "ClientClassSettings",
     "DocumentSettings",
     "FetchSettings",
+    "KeySettings",
     "PrivateHostSettings",
+    "RegistrationSettings",
+    "ResourceServerSettings",
     "ResourceSettings",
     "ScopeSettings",
     "Settings",
@@ -54,10 +58,21 @@ class _Table(BaseModel):
 class StoreSettings(_Table):
     """Where grants, tokens, sessions and keys are kept."""
 
-    url: str = "sqlite:///nameplate.sqlite3"
+    url: Annotated[str, Field(repr=False)] = "sqlite:///nameplate.sqlite3"
     """`sqlite:///relative/path` or `sqlite:////absolute/path`, the former relative to the folder of the configuration
-    file. The file is made on first start, readable by its owner only.
+    file; it is made on first start, readable by its owner only. Or `postgresql://user:password@host:5432/database`, for
+    any number of replicas (needs the extra `postgres`).
     """
+    encryption_keys: Annotated[tuple[str, ...], Field(repr=False)] = ()
+    """The keys under which secrets are encrypted in the store: the first encrypts, all decrypt. Best given in the
+    environment, `NAMEPLATE_STORE__ENCRYPTION_KEYS='["…"]'`. `nameplate keys generate-encryption-key` makes one.
+    """
+    encryption_key_file: Path | None = None
+    """A file with such keys instead, one a line. Relative to the folder of the configuration file. With SQLite and
+    neither of the two, a file beside the store is made on first start: `nameplate.sqlite3.key`.
+    """
+    audit_seconds: Annotated[int, Field(ge=86400, le=100 * 365 * 86400)] = 400 * 86400
+    """How long audit events are kept."""
 
 
 class AccountSettings(_Table):
@@ -106,6 +121,13 @@ class DocumentSettings(_Table):
     """Narrows what documents register: a redirect URI must be in the document and match an entry here. Exact, or with
     `*` for a port or for one path segment. Unset: whatever the document registers.
     """
+    token_endpoint_audience_clients: tuple[str, ...] = (
+        "https://chatgpt.com/oauth/client.json",
+        "https://chatgpt.com/oauth/*/client.json",
+    )
+    """Clients whose assertions may name the token endpoint as their audience, instead of the issuer as RFC 10070
+    demands. Exact client ids, or with `*` for one path segment.
+    """
     require_client_name: bool = True
     """On: documents without `client_name` are refused, as MCP demands. Off: the consent page shows the host alone."""
 
@@ -137,11 +159,55 @@ class FetchSettings(_Table):
     """The time for one fetch, from the DNS question to the last byte."""
 
 
+class RegistrationSettings(_Table):
+    """Clients that register themselves (RFC 7591), because they have no document. Nobody vouches for them."""
+
+    enabled: bool = True
+    """Off: there is no registration endpoint, and the metadata names none."""
+    client_seconds: Annotated[int, Field(ge=3600, le=10 * 365 * 86400)] = 30 * 86400
+    """After how long a client is forgotten for which no grant lives."""
+    max_clients: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """How many such clients are kept at once."""
+
+
+class ResourceServerSettings(_Table):
+    """A resource server that may ask whether tokens are still good (RFC 7662), and which grants were revoked."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._~-]+$")]
+    """The name by which it authenticates."""
+    secret_hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", repr=False)]
+    """The hash of its secret; `nameplate keys generate-secret` makes both."""
+    resources: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The identifiers of the resources that it serves. It learns of tokens for these only."""
+
+
+class KeySettings(_Table):
+    """The keys that sign access tokens."""
+
+    rotate_seconds: Annotated[int, Field(ge=3600, le=10 * 365 * 86400)] = 90 * 86400
+    """How long a key signs before the next one takes over."""
+    publish_ahead_seconds: Annotated[int, Field(ge=60, le=7 * 86400)] = 3600
+    """How long a key is published before it signs, so that whoever caches the keys has it by then."""
+
+
+class ClientClassSettings(_Table):
+    """Lifetimes for one class of clients; what is not set is as for all."""
+
+    access_token_seconds: Seconds | None = None
+    """As in `[tokens]`."""
+    refresh_token_seconds: Seconds | None = None
+    """As in `[tokens]`."""
+    grant_seconds: Seconds | None = None
+    """As in `[tokens]`."""
+
+
 class TokenSettings(_Table):
-    """Lifetimes."""
+    """Lifetimes. The tables `tokens.public`, `tokens.confidential` and `tokens.unverified` change them for clients that
+    prove nothing, for those that prove themselves by a key or a secret, and for those that registered themselves.
+    """
 
     access_token_seconds: Seconds = 600
-    """How long an access token lives."""
+    """How long an access token lives; a day at the most."""
     refresh_token_seconds: Seconds = 30 * 86400
     """How long a refresh token lives while it is not used."""
     grant_seconds: Seconds = 180 * 86400
@@ -150,6 +216,9 @@ class TokenSettings(_Table):
     """How long a person stays signed in at this server's own pages."""
     pending_authorization_seconds: Annotated[int, Field(ge=60, le=3600)] = 600
     """How long a person may take between arriving and answering."""
+    public: ClientClassSettings = ClientClassSettings()
+    confidential: ClientClassSettings = ClientClassSettings()
+    unverified: ClientClassSettings = ClientClassSettings()
 
 
 class Settings(_Table):
@@ -163,14 +232,20 @@ class Settings(_Table):
     """The address and port to listen on: `127.0.0.1:8080`, `[::1]:8080`, `0.0.0.0:8080`."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded-For and -Proto are believed. Nobody else's are."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """How many processes answer. One for each processor is plenty."""
     store: StoreSettings = StoreSettings()
     accounts: tuple[AccountSettings, ...] = ()
     """People with a password of this server's own. At least one for now."""
     resources: tuple[ResourceSettings, ...] = ()
     """The MCP servers that tokens are issued for. At least one."""
+    resource_servers: tuple[ResourceServerSettings, ...] = ()
+    """Resource servers with credentials of their own. None are needed where short-lived tokens will do."""
     cimd: DocumentSettings = DocumentSettings()
+    registration: RegistrationSettings = RegistrationSettings()
     fetch: FetchSettings = FetchSettings()
     tokens: TokenSettings = TokenSettings()
+    keys: KeySettings = KeySettings()
 
 
 def load_settings(config_file: Path | None = None, flags: Sequence[str] = ()) -> Settings:
@@ -208,11 +283,10 @@ class _SettingsFile(TomlConfigSettingsSource):
                 data["store"]["url"] = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
             case _:
                 pass
-        match data:
-            case {"fetch": {"trusted_ca_file": str(ca_file)}}:
-                data["fetch"]["trusted_ca_file"] = str(folder / ca_file)
-            case _:
-                pass
+        for table, member in (("fetch", "trusted_ca_file"), ("store", "encryption_key_file")):
+            settings = data.get(table)
+            if isinstance(settings, dict) and isinstance(settings.get(member), str):
+                settings[member] = str(folder / settings[member])
         return data
 
 
