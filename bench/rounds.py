@@ -12,7 +12,16 @@ from bench.process import read_cpu_seconds, read_memory_bytes
 from bench.workloads import WORKLOADS, Workload
 from bench.world import Side, Starter, World
 
-__all__ = ["IDLE_MEMORY", "START", "Measurement", "RoundOptions", "Speed", "run_rounds"]
+__all__ = [
+    "IDLE_MEMORY",
+    "START",
+    "Measurement",
+    "RoundOptions",
+    "Speed",
+    "measure_side",
+    "run_rounds",
+    "take_turns",
+]
 
 IDLE_MEMORY = "idle memory"
 START = "start to first answer"
@@ -65,21 +74,22 @@ async def _run_round(
     for workload in WORKLOADS:
         if not options.only or workload.name in options.only:
             say(f"round {number + 1} of {options.rounds}: {workload.name}")
-            for side in _take_turns(workload.find_sides(world), number):
-                yield await _measure(side, workload, number, options)
+            for side in take_turns(workload.find_sides(world), number):
+                yield await measure_side(side, workload, number, options)
     if not options.only or START in options.only:
         say(f"round {number + 1} of {options.rounds}: {START}")
-        for name, start in _take_turns(list(world.starters.items()), number):
+        for name, start in take_turns(list(world.starters.items()), number):
             for measurement in await _measure_start(name, start, number, world):
                 yield measurement
 
 
-def _take_turns(sides: Sequence[_T], number: int) -> Iterator[_T]:
+def take_turns(sides: Sequence[_T], number: int) -> Iterator[_T]:
     """Who was first is second in the next round: what the first leaves behind (caches, clock speed) evens out."""
     return iter(sides) if number % 2 == 0 else reversed(sides)
 
 
-async def _measure(side: Side, workload: Workload, number: int, options: RoundOptions) -> Measurement:
+async def measure_side(side: Side, workload: Workload, number: int, options: RoundOptions) -> Measurement:
+    """One row of one side, in one round. Raises ``BenchFailed`` where an answer is not what it must be."""
     count = max(1, options.requests // workload.one_in)
     async with connect(side.visitor.access.issuer, connections=options.connections) as driver:
         batch = await workload.prepare(side, driver, count)

@@ -59,8 +59,12 @@ class Code:
 class Visitor:
     """Use ``open`` first. ``publish`` puts another client's document up and gives its URL; None where nobody can.
 
-    ``codes``, ``refresh_tokens`` and ``access_tokens`` are what the server issued and nobody has used.
+    ``codes``, ``refresh_tokens`` and ``access_tokens`` are what the server issued and nobody has used. ``endpoints`` is
+    the server's metadata, ``metadata_url`` where it lies.
     """
+
+    authorize_statuses: frozenset[int] = frozenset({200})
+    """What a good authorization request is answered with."""
 
     def __init__(self, access: Access, *, publish: Callable[[], str] | None = None) -> None:
         self.access = access
@@ -68,13 +72,14 @@ class Visitor:
         self.codes: list[Code] = []
         self.refresh_tokens: list[str] = []
         self.access_tokens: list[str] = []
-        self._endpoints: dict[str, str] = {}
+        self.endpoints: dict[str, str] = {}
+        self.metadata_url = access.metadata_url
         self._cookies: dict[str, str] = {}
 
     async def open(self) -> None:
         """Find the endpoints, and sign in. Raises ``BenchFailed``."""
-        url = self.access.metadata_url
-        self._endpoints = json.loads((await ask_once(url, build_request("GET", url))).check(200).body)
+        url = self.metadata_url
+        self.endpoints = json.loads((await ask_once(url, build_request("GET", url))).check(200).body)
         page = await self._ask(self.build_authorize(secrets.token_urlsafe(48)))
         action, fields = self._read_form(page.check(200), "password")
         filled = {**fields, "username": self.access.username, "password": self.access.password}
@@ -96,7 +101,7 @@ class Visitor:
         for action, content in _FORM.findall(page.body.decode()):
             if f'"{marker}"' in content:
                 fields = {name: html.unescape(value) for name, value in _HIDDEN.findall(content)}
-                return urljoin(self._endpoints["authorization_endpoint"], html.unescape(action)), fields
+                return urljoin(self.endpoints["authorization_endpoint"], html.unescape(action)), fields
         raise BenchFailed(f"a page has no form with {marker!r}: {page.body[:300]!r}")
 
     def build_authorize(self, verifier: str, *, client_id: str = "", is_known: bool = False) -> bytes:
@@ -111,7 +116,7 @@ class Visitor:
             "code_challenge": build_code_challenge(verifier),
             "code_challenge_method": "S256",
         }
-        url = f"{self._endpoints['authorization_endpoint']}?{urlencode(parameters)}"
+        url = f"{self.endpoints['authorization_endpoint']}?{urlencode(parameters)}"
         return build_request("GET", url, headers=self._cookie_header() if is_known else None)
 
     async def ask_for_consent(self, driver: Driver, count: int) -> list[Question]:
@@ -151,7 +156,7 @@ class Visitor:
 
     def _build_token_request(self, **fields: str) -> bytes:
         form = {**fields, "client_id": self.access.client_id, "resource": self.access.resource}
-        return build_request("POST", self._endpoints["token_endpoint"], form=form)
+        return build_request("POST", self.endpoints["token_endpoint"], form=form)
 
     def keep_tokens(self, answers: list[Answer]) -> None:
         """Take the tokens from token responses (RFC 6749 §5.1)."""

@@ -39,13 +39,13 @@ class Workload:
 
 
 async def _ask_for_metadata(side: Side, _driver: Driver, count: int) -> Batch:
-    return _build_same(build_request("GET", side.visitor.access.metadata_url), count)
+    return _build_same(build_request("GET", side.visitor.metadata_url), count)
 
 
 async def _authorize(side: Side, _driver: Driver, count: int) -> Batch:
     """A browser that has never been here is shown the sign-in page, and the request is kept."""
     requests = [side.visitor.build_authorize(secrets.token_urlsafe(48)) for _ in range(count)]
-    return Batch(requests=requests, keep=partial(_check, 200))
+    return Batch(requests=requests, keep=partial(_check_authorized, side))
 
 
 async def _authorize_unknown_client(side: Side, _driver: Driver, count: int) -> Batch:
@@ -53,7 +53,7 @@ async def _authorize_unknown_client(side: Side, _driver: Driver, count: int) -> 
     if publish is None:
         raise BenchFailed("nobody can publish a document for this server")
     requests = [side.visitor.build_authorize(secrets.token_urlsafe(48), client_id=publish()) for _ in range(count)]
-    return Batch(requests=requests, keep=partial(_check, 200))
+    return Batch(requests=requests, keep=partial(_check_authorized, side))
 
 
 async def _consent(side: Side, driver: Driver, count: int) -> Batch:
@@ -95,6 +95,12 @@ def _build_same(request: bytes, count: int) -> Batch:
 def _check(status: int, answers: list[Answer]) -> None:
     for answer in answers:
         answer.check(status)
+
+
+def _check_authorized(side: Side, answers: list[Answer]) -> None:
+    for answer in answers:
+        if answer.status not in side.visitor.authorize_statuses:
+            answer.check(min(side.visitor.authorize_statuses))
 
 
 def _find_publishing(world: World) -> Sequence[Side]:

@@ -14,11 +14,12 @@ from bench.visitor import Access, Visitor
 from nameplate.testing.document_host import DocumentHost, run_document_host
 from nameplate.testing.serving import open_listener
 
-__all__ = ["Driven", "Side", "Starter", "World", "open_world"]
+__all__ = ["DOCUMENT", "REDIRECT_URI", "Driven", "Side", "Starter", "World", "build_publisher", "open_world"]
 
 DOCUMENT = {
     "client_name": "Bench",
     "client_uri": "https://client.example",
+    "application_type": "native",
     "redirect_uris": ["http://127.0.0.1/callback"],
     "grant_types": ["authorization_code", "refresh_token"],
     "response_types": ["code"],
@@ -91,18 +92,19 @@ async def _start_servers(stack: AsyncExitStack, world: World, directory: Path) -
 
 
 async def _build_side(name: str, access: Access, pid: int, host: DocumentHost | None) -> Side:
-    visitor = Visitor(access, publish=_build_publisher(host) if host else None)
+    visitor = Visitor(access, publish=build_publisher(host) if host else None)
     await visitor.open()
     return Side(name=name, url=access.issuer, pid=pid, visitor=visitor)
 
 
-def _build_publisher(host: DocumentHost) -> Callable[[], str]:
+def build_publisher(host: DocumentHost) -> Callable[[], str]:
+    """A function that puts another client's document up, and gives its URL. Every fetch of it is a new connection."""
     numbers = count()
 
     def publish() -> str:
         path = f"/clients/{next(numbers)}.json"
         client_id = host.publish(path, DOCUMENT)
-        host.documents[path].headers["Connection"] = "close"  # so that every fetch is a new TLS connection
+        host.documents[path].headers["Connection"] = "close"
         return client_id
 
     return publish

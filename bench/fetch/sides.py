@@ -20,7 +20,17 @@ from nameplate.fetch import FetchOptions, GuardedFetcher
 from nameplate.protocol.client_id import ClientIdPolicy, ClientIdUrl, parse_client_id
 from nameplate.protocol.private_hosts import PrivateHost
 
-__all__ = ["BARE", "FASTMCP", "OURS", "SIDES", "Fetch", "Place", "is_installed", "stand_in_for_dns"]
+__all__ = [
+    "BARE",
+    "FASTMCP",
+    "OURS",
+    "SIDES",
+    "Fetch",
+    "Place",
+    "is_installed",
+    "stand_in_for_dns",
+    "trust_for_fastmcp",
+]
 
 OURS, BARE, FASTMCP = "ours", "bare", "FastMCP"
 ADDRESS = "127.0.0.1"
@@ -102,7 +112,15 @@ async def _open_bare(place: Place) -> AsyncIterator[Fetch]:
 
 @asynccontextmanager
 async def _open_fastmcp(place: Place) -> AsyncIterator[Fetch]:
-    """``ssrf_safe_fetch`` as it is, but for two answers that it gets: our address is public, our authority trusted.
+    """``ssrf_safe_fetch`` as it is, but for what ``trust_for_fastmcp`` changes."""
+    from fastmcp.server.auth import ssrf
+
+    trust_for_fastmcp(place.ca_file)
+    yield lambda url: ssrf.ssrf_safe_fetch(url, require_path=True)
+
+
+def trust_for_fastmcp(ca_file: str) -> None:
+    """Let FastMCP's fetcher in this process have two answers: our address is public, our authority trusted.
 
     Both are asked for as ever, so that their cost stays in.
     """
@@ -115,12 +133,11 @@ async def _open_fastmcp(place: Place) -> AsyncIterator[Fetch]:
 
     def build_context(**options: Any) -> Any:
         context = default_ssl_context(**options)
-        context.load_verify_locations(cafile=place.ca_file)
+        context.load_verify_locations(cafile=ca_file)
         return context
 
     ssrf.is_ip_allowed = is_allowed_here
     httpcore2.default_ssl_context = build_context
-    yield lambda url: ssrf.ssrf_safe_fetch(url, require_path=True)
 
 
 SIDES: Mapping[str, Callable[[Place], AbstractAsyncContextManager[Fetch]]] = MappingProxyType(

@@ -1,0 +1,1 @@
+"""The bench beside other authorization servers that know clients by their documents."""
