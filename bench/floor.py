@@ -11,8 +11,9 @@ import json
 import secrets
 import sqlite3
 import ssl
+import struct
 import time
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -22,8 +23,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import uvicorn
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePublicKey,
+    EllipticCurvePublicNumbers,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from starlette.applications import Starlette
@@ -87,6 +94,7 @@ class Floor:
         self._key = generate_private_key(SECP256R1())
         self._header = _to_base64(json.dumps({"typ": "at+jwt", "alg": "ES256", "kid": "1"}).encode())
         self._documents: dict[str, tuple[str, str]] = {}
+        self._client_keys: dict[str, EllipticCurvePublicKey] = {}
         self._metadata = {
             "issuer": issuer,
             "authorization_endpoint": f"{issuer}/authorize",
@@ -95,7 +103,7 @@ class Floor:
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
-            "token_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
             "code_challenge_methods_supported": ["S256"],
             "scopes_supported": ["notes:read", "notes:write"],
             "authorization_response_iss_parameter_supported": True,
@@ -198,9 +206,25 @@ class Floor:
     async def token(self, request: Request) -> Response:
         """Codes and refresh tokens become access tokens."""
         form = dict(parse_qsl((await request.body()).decode()))
+        form["use"] = self._verify_assertion(form) if "client_assertion" in form else ""
         if form["grant_type"] == "refresh_token":
             return await self._refresh(form)
         return await self._redeem(form)
+
+    def _verify_assertion(self, form: dict[str, str]) -> str:
+        """One signature to verify, with a key that was imported before; the name of the use, which is recorded."""
+        signing_input, _, signature = form["client_assertion"].rpartition(".")
+        claims = json.loads(_from_base64(signing_input.partition(".")[2]))
+        client_id = str(claims["sub"])
+        if client_id not in self._client_keys:
+            [jwk] = json.loads(self._documents[client_id][1])["jwks"]["keys"]
+            x, y = (int.from_bytes(_from_base64(jwk[member])) for member in ("x", "y"))
+            self._client_keys[client_id] = EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key()
+        r, s = (int.from_bytes(half) for half in struct.unpack("32s32s", _from_base64(signature)))
+        self._client_keys[client_id].verify(encode_dss_signature(r, s), signing_input.encode(), ECDSA(SHA256()))
+        if claims["aud"] != self._issuer or claims["iss"] != client_id or claims["exp"] < time.time():
+            raise ValueError("no assertion for this server")
+        return f"{client_id} {claims['jti']}"
 
     async def _redeem(self, form: dict[str, str]) -> Response:
         """One read, one transaction of three writes, one signature."""
@@ -214,6 +238,7 @@ class Floor:
             sql = "DELETE FROM codes WHERE code_hash = ? RETURNING grant_row"
             if (row := connection.execute(sql, (code_hash,)).fetchone()) is None:
                 return False
+            _record_use(connection, form["use"], now)
             connection.execute(_INSERT_REFRESH_TOKEN, (_hash(successor), row[0], now + _LIFETIME_SECONDS))
             connection.execute(_INSERT_EVENT, ("code.redeemed", now, client_id, subject))
             return True
@@ -237,6 +262,7 @@ class Floor:
             sql = "DELETE FROM refresh_tokens WHERE token_hash = ? RETURNING grant_row"
             if (row := connection.execute(sql, (token_hash,)).fetchone()) is None:
                 return False
+            _record_use(connection, form["use"], now)
             connection.execute(_INSERT_REFRESH_TOKEN, (_hash(successor), row[0], now + _LIFETIME_SECONDS))
             connection.execute(_INSERT_ANSWER, (token_hash, sealed, now + 120))
             connection.execute(_INSERT_EVENT, ("refresh_token.rotated", now, client_id, subject))
@@ -272,12 +298,21 @@ class Floor:
         }
 
 
+def _record_use(connection: sqlite3.Connection, use: str, now: int) -> None:
+    if use:
+        connection.execute("INSERT INTO uses (use_hash, kept_until) VALUES (?, ?)", (_hash(use), now + 360))
+
+
 def _hash(value: str) -> bytes:
     return sha256(value.encode()).digest()
 
 
 def _to_base64(data: bytes) -> bytes:
     return urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _from_base64(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def main() -> None:

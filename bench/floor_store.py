@@ -37,6 +37,7 @@ CREATE TABLE refresh_tokens (
 CREATE TABLE answers (
     id INTEGER PRIMARY KEY, token_hash BLOB NOT NULL, sealed BLOB NOT NULL, expires_at INTEGER NOT NULL
 );
+CREATE TABLE uses (id INTEGER PRIMARY KEY, use_hash BLOB NOT NULL UNIQUE, kept_until INTEGER NOT NULL);
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, at INTEGER NOT NULL, client_id TEXT NOT NULL, subject TEXT NOT NULL
 );

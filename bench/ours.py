@@ -2,30 +2,35 @@
 
 import json
 import sysconfig
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from string import Template
 
 from bench.process import ServerProcess, find_free_port, run_server
 from bench.resource_app import SCOPES
-from bench.visitor import Access
+from bench.visitor import RESOURCE_SERVER, RESOURCE_SERVER_SECRET, Access
 from nameplate.testing.document_host import DocumentHost
 from nameplate.upstream.local_accounts import hash_password
 
 __all__ = ["PASSWORD", "USERNAME", "Place", "run_ours"]
 
 USERNAME = "ada"
+ENCRYPTION_KEY = urlsafe_b64encode(sha256(b"bench").digest()).decode().rstrip("=")
 PASSWORD = "correct horse battery staple"
 COMMAND = Path(sysconfig.get_path("scripts"), "nameplate")
 
 _CONFIGURATION = Template("""\
 issuer = "$issuer"
 listen = "$listen"
+workers = $workers
 
 [store]
 url = $store_url
+encryption_keys = ["$encryption_key"]
 
 [[accounts]]
 username = "$username"
@@ -35,6 +40,11 @@ password_hash = "$password_hash"
 identifier = "$resource"
 name = "Notes"
 scopes = [$scopes]
+
+[[resource_servers]]
+id = "$resource_server"
+secret_hash = "sha256:$secret_hash"
+resources = ["$resource"]
 
 [fetch]
 trusted_ca_file = $ca_file
@@ -70,15 +80,25 @@ class Place:
 
 
 @asynccontextmanager
-async def run_ours(directory: Path, place: Place) -> AsyncIterator[tuple[Access, ServerProcess]]:
-    """Run our server, with its files in ``directory``. Raises ``BenchFailed`` where it does not start."""
+async def run_ours(
+    directory: Path, place: Place, *, store_url: str = "", workers: int = 1
+) -> AsyncIterator[tuple[Access, ServerProcess]]:
+    """Run our server, with its files in ``directory``, and its store too where no ``store_url`` names another place.
+
+    Raises ``BenchFailed`` where it does not start.
+    """
     listen = f"127.0.0.1:{find_free_port()}"
     config_file = directory / "nameplate.toml"
     config_file.write_text(
         _CONFIGURATION.substitute(
             issuer=f"http://{listen}",
             listen=listen,
-            store_url=json.dumps(f"sqlite:///{directory / 'nameplate.sqlite3'}"),  # JSON's strings are TOML's
+            # JSON's strings are TOML's
+            store_url=json.dumps(store_url or f"sqlite:///{directory / 'nameplate.sqlite3'}"),
+            encryption_key=ENCRYPTION_KEY,
+            workers=workers,
+            resource_server=RESOURCE_SERVER,
+            secret_hash=sha256(RESOURCE_SERVER_SECRET.encode()).hexdigest(),
             username=USERNAME,
             password_hash=hash_password(PASSWORD),
             resource=place.resource,

@@ -19,6 +19,7 @@ __all__ = [
     "ROOT",
     "ServerProcess",
     "find_free_port",
+    "find_processes",
     "parse_cpu_time",
     "read_cpu_seconds",
     "read_memory_bytes",
@@ -102,6 +103,12 @@ def read_cpu_seconds(pid: int) -> float:
     if hasattr(_LIBC, "clock_getcpuclockid"):
         return time.clock_gettime(_find_cpu_clock(pid))
     return parse_cpu_time(_ask_ps("time", pid))
+
+
+def find_processes(pid: int) -> list[int]:
+    """A server's process and its workers, where it has any and the system lists them."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [pid, *map(int, children.read_text().split())] if children.exists() else [pid]
 
 
 def read_memory_bytes(pid: int) -> int:

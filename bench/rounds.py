@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from bench.driver import Load, connect
-from bench.process import read_cpu_seconds, read_memory_bytes
+from bench.process import find_processes, read_cpu_seconds, read_memory_bytes
 from bench.workloads import WORKLOADS, Workload
 from bench.world import Side, Starter, World
 
@@ -94,9 +94,10 @@ async def measure_side(side: Side, workload: Workload, number: int, options: Rou
     async with connect(side.visitor.access.issuer, connections=options.connections) as driver:
         batch = await workload.prepare(side, driver, count)
     async with connect(side.url, connections=options.connections) as driver:
-        before = read_cpu_seconds(side.pid)
+        processes = find_processes(side.pid)
+        before = sum(map(read_cpu_seconds, processes))
         load = await driver.send(batch.requests)
-        cpu_seconds = read_cpu_seconds(side.pid) - before
+        cpu_seconds = sum(map(read_cpu_seconds, processes)) - before
     batch.keep(load.answers)
     return Measurement(
         round=number,

@@ -4,18 +4,23 @@ import html
 import json
 import re
 import secrets
+import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlencode, urljoin, urlsplit
 
 from bench.driver import Answer, Driver, ask_once, build_request
 from bench.failure import BenchFailed
+from nameplate.jose import SigningKey
 from nameplate.protocol.pkce import build_code_challenge
 
-__all__ = ["Access", "Code", "Question", "Visitor"]
+__all__ = ["RESOURCE_SERVER", "RESOURCE_SERVER_SECRET", "Access", "Code", "Question", "Visitor"]
 
 _T = TypeVar("_T")
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 _FORM = re.compile(r'<form[^>]*\saction="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
@@ -40,6 +45,10 @@ class Access:
         return f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path}"
 
 
+RESOURCE_SERVER = "bench"
+RESOURCE_SERVER_SECRET = "a secret for the bench, and for nothing else"
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A person is asked for consent. ``request`` says yes; the code that it brings needs the code verifier."""
@@ -57,17 +66,21 @@ class Code:
 
 
 class Visitor:
-    """Use ``open`` first. ``publish`` puts another client's document up and gives its URL; None where nobody can.
+    """Use ``open`` first. With a ``key`` the client proves itself by assertions.
 
-    ``codes``, ``refresh_tokens`` and ``access_tokens`` are what the server issued and nobody has used. ``endpoints`` is
-    the server's metadata, ``metadata_url`` where it lies.
+    ``publish`` puts another client's document up and gives its URL; None where nobody can. ``codes``,
+    ``refresh_tokens`` and ``access_tokens`` are what the server issued and nobody has used. ``endpoints`` is the
+    server's metadata, ``metadata_url`` where it lies.
     """
 
     authorize_statuses: frozenset[int] = frozenset({200})
     """What a good authorization request is answered with."""
 
-    def __init__(self, access: Access, *, publish: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self, access: Access, *, publish: Callable[[], str] | None = None, key: SigningKey | None = None
+    ) -> None:
         self.access = access
+        self.key = key
         self.publish = publish
         self.codes: list[Code] = []
         self.refresh_tokens: list[str] = []
@@ -154,9 +167,30 @@ class Visitor:
         """RFC 6749 §6."""
         return self._build_token_request(grant_type="refresh_token", refresh_token=refresh_token)
 
+    def build_introspection(self, access_token: str) -> bytes:
+        """RFC 7662 §2.1, by the resource server that ``bench.ours`` declares."""
+        credentials = b64encode(f"{RESOURCE_SERVER}:{quote_plus(RESOURCE_SERVER_SECRET)}".encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}"}
+        return build_request(
+            "POST", self.endpoints["introspection_endpoint"], headers=headers, form={"token": access_token}
+        )
+
     def _build_token_request(self, **fields: str) -> bytes:
         form = {**fields, "client_id": self.access.client_id, "resource": self.access.resource}
+        if self.key is not None:
+            form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": self._build_assertion(self.key)}
         return build_request("POST", self.endpoints["token_endpoint"], form=form)
+
+    def _build_assertion(self, key: SigningKey) -> str:
+        """RFC 7523 §3, with the audience of RFC 10070, or the one that the server insists on."""
+        now, client_id = int(time.time()), self.access.client_id
+        claims = {"iss": client_id, "sub": client_id, "aud": self.assertion_audience, "iat": now, "exp": now + 300}
+        return key.sign({**claims, "jti": secrets.token_urlsafe(16)}, typ="client-authentication+jwt")
+
+    @property
+    def assertion_audience(self) -> str:
+        """Whom assertions are for."""
+        return self.access.issuer
 
     def keep_tokens(self, answers: list[Answer]) -> None:
         """Take the tokens from token responses (RFC 6749 §5.1)."""

@@ -1,5 +1,6 @@
 """The workloads: what is prepared beforehand, what is sent while the clock runs, and what must come back."""
 
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from bench.driver import Answer, Driver, build_request, connect
 from bench.failure import BenchFailed
 from bench.world import Side, World
 
-__all__ = ["WORKLOADS", "Batch", "Workload"]
+__all__ = ["INTROSPECTION", "WORKLOADS", "Batch", "Workload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,19 @@ async def _refresh(side: Side, driver: Driver, count: int) -> Batch:
     return Batch(requests=[side.visitor.build_refresh(token) for token in tokens], keep=side.visitor.keep_tokens)
 
 
+async def _introspect(side: Side, driver: Driver, count: int) -> Batch:
+    """Tokens that the server never saw again since it issued them, asked for by the resource server (RFC 7662)."""
+    tokens = await side.visitor.take_access_tokens(driver, count)
+    requests = [side.visitor.build_introspection(token) for token in tokens]
+    return Batch(requests=requests, keep=_check_active)
+
+
+def _check_active(answers: list[Answer]) -> None:
+    for answer in answers:
+        if not json.loads(answer.check(200).body)["active"]:
+            raise BenchFailed("a token that was just issued is not active")
+
+
 async def _show_known_token(side: Side, driver: Driver, count: int) -> Batch:
     [token] = await side.visitor.take_access_tokens(driver, 1)
     request = _build_call(side, token)
@@ -107,6 +121,9 @@ def _find_publishing(world: World) -> Sequence[Side]:
     return [side for side in world.servers if side.visitor.publish is not None]
 
 
+INTROSPECTION = Workload(name="introspection", goal="", prepare=_introspect)
+"""Only ours can be asked: the floor has no such endpoint."""
+
 WORKLOADS = (
     Workload(name="metadata", goal="≤ 1.05 ×", prepare=_ask_for_metadata),
     Workload(name="authorize, document warm", goal="≤ 2 ×", prepare=_authorize),
@@ -120,6 +137,10 @@ WORKLOADS = (
     Workload(name="consent", goal="≤ 2 ×", prepare=_consent),
     Workload(name="code exchange", goal="≤ 2 ×", prepare=_exchange),
     Workload(name="refresh", goal="≤ 2 ×", prepare=_refresh),
+    Workload(
+        name="code exchange, ES256", goal="≤ 2 ×", prepare=_exchange, find_sides=lambda world: world.keyed_servers
+    ),
+    Workload(name="refresh, ES256", goal="≤ 2 ×", prepare=_refresh, find_sides=lambda world: world.keyed_servers),
     Workload(
         name="bearer check, seen before",
         goal="≤ 1.45 ×",

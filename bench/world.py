@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -11,10 +11,21 @@ from bench.ours import Place, run_ours
 from bench.process import ServerProcess, find_free_port, run_server
 from bench.resource_app import PATH
 from bench.visitor import Access, Visitor
+from nameplate.jose import SigningKey
 from nameplate.testing.document_host import DocumentHost, run_document_host
 from nameplate.testing.serving import open_listener
 
-__all__ = ["DOCUMENT", "REDIRECT_URI", "Driven", "Side", "Starter", "World", "build_publisher", "open_world"]
+__all__ = [
+    "DOCUMENT",
+    "REDIRECT_URI",
+    "Driven",
+    "Side",
+    "Starter",
+    "World",
+    "build_publisher",
+    "open_keyed_side",
+    "open_world",
+]
 
 DOCUMENT = {
     "client_name": "Bench",
@@ -50,10 +61,14 @@ class Driven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The pairs of sides, ours first. There are only ``servers`` where one that runs already is driven."""
+    """The pairs of sides, ours first. ``keyed_servers`` are the same servers, visited by a client with a key.
+
+    There are only ``servers`` where one that runs already is driven.
+    """
 
     place: Place
     servers: list[Side] = field(default_factory=list)
+    keyed_servers: list[Side] = field(default_factory=list)
     resources: list[Side] = field(default_factory=list)
     starters: dict[str, Starter] = field(default_factory=dict)
 
@@ -89,12 +104,24 @@ async def _start_servers(stack: AsyncExitStack, world: World, directory: Path) -
     for name, start in world.starters.items():
         access, process = await stack.enter_async_context(start(directory, world.place))
         world.servers.append(await _build_side(name, access, process.pid, world.place.host))
+        world.keyed_servers.append(await open_keyed_side(world.servers[-1], world.place.host))
 
 
 async def _build_side(name: str, access: Access, pid: int, host: DocumentHost | None) -> Side:
     visitor = Visitor(access, publish=build_publisher(host) if host else None)
     await visitor.open()
     return Side(name=name, url=access.issuer, pid=pid, visitor=visitor)
+
+
+async def open_keyed_side(side: Side, host: DocumentHost) -> Side:
+    """The same server, and a client that proves itself by a key of its own (ES256)."""
+    key = SigningKey.generate()
+    members = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [key.public_jwk()]}}
+    client_id = host.publish(f"/keyed/{key.kid}.json", {**DOCUMENT, **members})
+    host.documents[f"/keyed/{key.kid}.json"].headers["Cache-Control"] = "max-age=3600"
+    visitor = type(side.visitor)(replace(side.visitor.access, client_id=client_id), key=key)
+    await visitor.open()
+    return replace(side, visitor=visitor)
 
 
 def build_publisher(host: DocumentHost) -> Callable[[], str]:

@@ -9,7 +9,7 @@ import sys
 from asyncio import Runner
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -27,19 +27,21 @@ from starlette.routing import Route
 from bench.failure import BenchFailed
 from bench.ours import Place, run_ours
 from bench.peers.fastmcp_app import STORES
-from bench.peers.visitor import RedirectVisitor
+from bench.peers.visitor import FastMcpVisitor, RedirectVisitor
 from bench.process import ROOT, find_free_port, run_server
 from bench.resource_app import PATH, SCOPES
 from bench.rounds import Measurement, RoundOptions, measure_side, take_turns
 from bench.visitor import Visitor
 from bench.workloads import WORKLOADS
-from bench.world import DOCUMENT, REDIRECT_URI, Side, build_publisher
+from bench.world import DOCUMENT, REDIRECT_URI, Side, build_publisher, open_keyed_side
 from nameplate.testing.document_host import run_document_host
 from nameplate.testing.serving import open_listener, serve_app
 
 __all__ = ["main"]
 
 ROWS = ("metadata", "authorize, document warm", "authorize, document cold", "code exchange", "refresh")
+KEYED_ROWS = ("code exchange, ES256", "refresh, ES256")
+OURS = "ours"
 NODE_FOLDER = ROOT / "bench" / "peers" / "node"
 
 app = App(name="python -m bench.peers", help="Measure our server beside its peers.", version_flags=[])
@@ -75,20 +77,20 @@ def main(
 
 
 async def _measure(directory: Path, options: RoundOptions) -> list[Measurement]:
-    workloads = [workload for workload in WORKLOADS if workload.name in ROWS]
     measurements: list[Measurement] = []
-    async with _open_sides(directory) as sides:
+    async with _open_sides(directory) as (sides, keyed_sides):
         with Console(stderr=True).status("") as status:
             for number in range(options.rounds):
-                for workload in workloads:
-                    for side in take_turns(sides, number):
+                for workload in (each for each in WORKLOADS if each.name in (*ROWS, *KEYED_ROWS)):
+                    for side in take_turns(keyed_sides if workload.name in KEYED_ROWS else sides, number):
                         status.update(f"round {number + 1} of {options.rounds}: {workload.name}, {side.name}")
                         measurements.append(await measure_side(side, workload, number, options))
     return measurements
 
 
 @asynccontextmanager
-async def _open_sides(directory: Path) -> AsyncIterator[list[Side]]:
+async def _open_sides(directory: Path) -> AsyncIterator[tuple[list[Side], list[Side]]]:
+    """Every side, visited by a public client, and again by a client with a key."""
     async with AsyncExitStack() as stack:
         host = await stack.enter_async_context(run_document_host(directory))
         place = Place(
@@ -101,14 +103,14 @@ async def _open_sides(directory: Path) -> AsyncIterator[list[Side]]:
         access, process = await stack.enter_async_context(run_ours(directory, place))
         visitor = Visitor(access, publish=build_publisher(host))
         await visitor.open()
-        sides = [Side(name="ours", url=access.issuer, pid=process.pid, visitor=visitor)]
+        sides = [Side(name=OURS, url=access.issuer, pid=process.pid, visitor=visitor)]
         if importlib.util.find_spec("fastmcp"):
             upstream = await stack.enter_async_context(_run_upstream())
             for store in STORES:
                 sides.append(await _open_fastmcp(stack, place, directory, store, upstream))  # noqa: PERF401
         if (NODE_FOLDER / "node_modules" / "oidc-provider").is_dir() and shutil.which("node"):
-            sides.append(await _open_oidc_provider(stack, place))
-        yield sides
+            sides.append(await _open_oidc_provider(stack, place, directory))
+        yield sides, [await open_keyed_side(side, host) for side in sides]
 
 
 async def _open_fastmcp(stack: AsyncExitStack, place: Place, directory: Path, store: str, upstream: str) -> Side:
@@ -119,33 +121,32 @@ async def _open_fastmcp(stack: AsyncExitStack, place: Place, directory: Path, st
         *("--store", store, "--ca-file", str(place.host.ca_file), "--scopes", " ".join(SCOPES)),
     )
     environment = {"FASTMCP_HOME": str(directory / f"fastmcp-{store}")}
-    return await _open_peer(stack, f"FastMCP, {store} store", (command, environment), port, place, resource)
+    name, access = f"FastMCP, {store} store", replace(place, resource=resource).build_access(f"http://127.0.0.1:{port}")
+    return await _open_peer(
+        stack, name, directory, (command, environment), FastMcpVisitor(access, publish=build_publisher(place.host))
+    )
 
 
-async def _open_oidc_provider(stack: AsyncExitStack, place: Place) -> Side:
+async def _open_oidc_provider(stack: AsyncExitStack, place: Place, directory: Path) -> Side:
     port = find_free_port()
     command = ("node", str(NODE_FOLDER / "oidc_provider.mjs"), str(port), place.resource, " ".join(SCOPES))
     environment = {"NODE_EXTRA_CA_CERTS": str(place.host.ca_file), "NODE_ENV": "production"}
-    return await _open_peer(stack, "oidc-provider, memory", (command, environment), port, place, place.resource)
+    visitor = RedirectVisitor(place.build_access(f"http://127.0.0.1:{port}"), publish=build_publisher(place.host))
+    return await _open_peer(stack, "oidc-provider, memory", directory, (command, environment), visitor)
 
 
 async def _open_peer(
     stack: AsyncExitStack,
     name: str,
+    directory: Path,
     start: tuple[Sequence[str], dict[str, str]],
-    port: int,
-    place: Place,
-    resource: str,
+    visitor: RedirectVisitor,
 ) -> Side:
     command, environment = start
-    issuer = f"http://127.0.0.1:{port}"
-    log_file = place.host.ca_file.with_name(f"{name}.log")
+    issuer = visitor.access.issuer
+    log_file = directory / f"{name}.log"
     command = ("env", *(f"{key}={value}" for key, value in environment.items()), *command)
     process = await stack.enter_async_context(run_server(command, ready_url=issuer, log_file=log_file))
-    access = Place(
-        host=place.host, client_id=place.client_id, redirect_uri=place.redirect_uri, resource=resource
-    ).build_access(issuer)
-    visitor = RedirectVisitor(access, publish=build_publisher(place.host))
     await visitor.open()
     return Side(name=name, url=issuer, pid=process.pid, visitor=visitor)
 
@@ -166,7 +167,7 @@ async def _run_upstream() -> AsyncIterator[str]:
 def _print_table(measurements: Sequence[Measurement]) -> None:
     last = max(each.round for each in measurements)
     counted = [each for each in measurements if each.round > 0 or last == 0]
-    names = list(dict.fromkeys(each.side for each in counted))
+    names = list(dict.fromkeys(each.side for each in sorted(counted, key=lambda each: each.side != OURS)))
     table = Table(
         title="What a request costs: CPU time of the server's process, medians", title_justify="left", box=SIMPLE
     )
@@ -179,7 +180,7 @@ def _print_table(measurements: Sequence[Measurement]) -> None:
         values = {name: [each.value for each in counted if (each.row, each.side) == (row, name)] for name in names}
         costs = [f"{statistics.median(values[name]) * 1e6:.0f} µs" for name in names]
         ratios = [
-            statistics.median(theirs / mine for theirs, mine in zip(values[name], values["ours"], strict=True))
+            statistics.median(theirs / mine for theirs, mine in zip(values[name], values[OURS], strict=True))
             for name in names[1:]
         ]
         table.add_row(row, *costs, *(f"{ratio:.2f}" for ratio in ratios))

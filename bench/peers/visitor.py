@@ -9,7 +9,7 @@ from bench.driver import Answer, Driver, ask_once, build_request
 from bench.failure import BenchFailed
 from bench.visitor import Code, Visitor
 
-__all__ = ["UPSTREAM", "RedirectVisitor"]
+__all__ = ["UPSTREAM", "FastMcpVisitor", "RedirectVisitor"]
 
 UPSTREAM = "http://upstream.invalid"
 """Stands for the provider behind a proxy. The visitor answers for it: nobody has to ask it for a page."""
@@ -81,3 +81,12 @@ class RedirectVisitor(Visitor):
         walk.url = target
         cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in walk.cookies.items())}
         walk.request = build_request("GET", target, headers=cookie if walk.cookies else None)
+
+
+class FastMcpVisitor(RedirectVisitor):
+    """FastMCP takes its token endpoint for the audience of an assertion, and nothing else."""
+
+    @property
+    def assertion_audience(self) -> str:
+        """Whom assertions are for."""
+        return self.endpoints["token_endpoint"]

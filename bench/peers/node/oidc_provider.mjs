@@ -26,6 +26,56 @@ function fetchDocument(url, { headers }) {
   });
 }
 
+// Its own store in memory drops all but the last thousand entries; this one drops none.
+const stored = new Map();
+const uids = new Map();
+const granted = new Map();
+
+class MemoryAdapter {
+  constructor(name) {
+    this.name = name;
+  }
+
+  key(id) {
+    return `${this.name}:${id}`;
+  }
+
+  async upsert(id, payload) {
+    const key = this.key(id);
+    stored.set(key, payload);
+    if (payload.uid) uids.set(payload.uid, key);
+    if (payload.grantId) {
+      if (!granted.has(payload.grantId)) granted.set(payload.grantId, []);
+      granted.get(payload.grantId).push(key);
+    }
+  }
+
+  async find(id) {
+    return stored.get(this.key(id));
+  }
+
+  async findByUid(uid) {
+    return stored.get(uids.get(uid));
+  }
+
+  async findByUserCode() {
+    return undefined;
+  }
+
+  async consume(id) {
+    stored.get(this.key(id)).consumed = Math.floor(Date.now() / 1000);
+  }
+
+  async destroy(id) {
+    stored.delete(this.key(id));
+  }
+
+  async revokeByGrantId(grantId) {
+    for (const key of granted.get(grantId) ?? []) stored.delete(key);
+    granted.delete(grantId);
+  }
+}
+
 async function loadExistingGrant(ctx) {
   const grant = new ctx.oidc.provider.Grant({
     clientId: ctx.oidc.client.clientId,
@@ -38,6 +88,7 @@ async function loadExistingGrant(ctx) {
 }
 
 const provider = new Provider(issuer, {
+  adapter: MemoryAdapter,
   clientDefaults: { id_token_signed_response_alg: "ES256" },
   clients: [],
   cookies: { keys: ["bench"] },

@@ -1,0 +1,1 @@
+"""What a request costs when much is stored, and over several processes."""
