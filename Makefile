@@ -7,6 +7,7 @@ FUZZ_FLAGS ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
 PYTEST_PREFIX ?=
+SOAK_FLAGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,13 +20,14 @@ define step
 @printf '\n== %s\n' '$(1)'; start=$$(date +%s); $(2) && printf '   %s s\n' "$$(($$(date +%s) - start))"
 endef
 
-.PHONY: help demo test bench fuzz lint format docs lock clean
+.PHONY: help demo test bench fuzz soak lint format docs lock clean
 
 help:
 	@echo 'make demo     sign a client in and call a protected tool      DEMO_FLAGS="--browser --keep"'
 	@echo 'make test     every check and every test                      PYTEST_FLAGS="-k consent"'
 	@echo 'make bench    what a request costs, beside a floor            BENCH_FLAGS="--rounds 15"'
 	@echo 'make fuzz     invent input for the parsers, for 20 minutes    FUZZ_FLAGS="client_id --seconds 60"'
+	@echo 'make soak     kill servers at work, for 10 minutes             SOAK_FLAGS="--seconds 60 --seed 1"'
 	@echo 'make lint     the checks that run no test'
 	@echo 'make format   put the code in its form'
 	@echo 'make docs     write the parts of docs/ that are made from the source'
@@ -45,6 +47,9 @@ bench: $(VENV)/.demo-installed
 
 fuzz: $(VENV)/.fuzz-installed
 	@$(BIN)/python -m fuzz.run $(FUZZ_FLAGS)
+
+soak: $(VENV)/.test-installed
+	@$(BIN)/python -m soak $(SOAK_FLAGS)
 
 lint: $(VENV)/.test-installed
 	$(call step,ruff check,$(BIN)/ruff check .)

@@ -25,7 +25,7 @@ import pytest
 TOLD = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("NAMEPLATE_")}
 
 # One conftest.py, so that mypy knows which module that is; fixtures of a subject lie in a module of its name.
-pytest_plugins = ("chromium", "fetch_kit", "flow_world", "key_set_kit")
+pytest_plugins = ("chromium", "fetch_kit", "flow_world", "key_set_kit", "postgres_kit")
 pytest.register_assert_rewrite("nameplate.testing.store_contract")
 
 NODE_PEERS = Path(__file__).parent / "interop" / "node" / "node_modules"

@@ -13,10 +13,12 @@ STYLESHEET_PATH = "/static/style.css"
 SIGN_IN = SignInView(
     action="/sign-in",
     request="k3Jq0W",
+    known_by="document",
     client_host="app.example.com",
     client_name="Example Assistant",
     resource_name="Team Notes",
 )
+SIGN_IN_UNVERIFIED = replace(SIGN_IN, known_by="itself", client_host="", client_name="Claude")
 SIGN_IN_FAILED = replace(SIGN_IN, username="ada", problem="User name or password is not right. Please try again.")
 
 CONSENT = ConsentView(
@@ -24,6 +26,7 @@ CONSENT = ConsentView(
     sign_out_action="/sign-out",
     request="k3Jq0W",
     subject="p_7c1d",
+    known_by="document",
     client_host="app.example.com",
     client_id="https://app.example.com/oauth/client.json",
     client_name="Example Assistant",
@@ -59,6 +62,18 @@ CONSENT_PRIVATE_USE = replace(
     redirect_kind="private_use",
     client_name=None,
     keeps_access=True,
+)
+CONSENT_UNVERIFIED = replace(
+    CONSENT_LOOPBACK,
+    known_by="itself",
+    client_host="",
+    client_id="npd_Zk3hQ0mVQb7n1sJ2xYp4dA",
+    client_name="Claude",
+    keeps_access=True,
+    warnings=name_warnings("Claude", ""),
+)
+CONSENT_BY_OPERATOR = replace(
+    CONSENT, known_by="operator", client_host="", client_id="npd_b1Jr9uGm0T4oXw8cEyKqLg", client_name="Billing robot"
 )
 
 _LONG_HOST = ".".join(["claude.ai.login.session", *["secure-account-confirmation"] * 6, "evil-owner.example"])
@@ -117,7 +132,7 @@ def hostile(view: Any) -> Any:
 
 
 def _spoiled(name: str, value: Any) -> Any:
-    if value is None or isinstance(value, bool) or name == "redirect_kind":
+    if value is None or isinstance(value, bool) or name in {"redirect_kind", "known_by"}:
         return value
     if isinstance(value, tuple):
         return tuple(_spoiled("", item) for item in value)
@@ -129,10 +144,13 @@ def _spoiled(name: str, value: Any) -> Any:
 PAGES: dict[str, View] = {
     "sign-in": SIGN_IN,
     "sign-in-failed": SIGN_IN_FAILED,
+    "sign-in-unverified": SIGN_IN_UNVERIFIED,
     "consent": CONSENT,
     "consent-loopback": CONSENT_LOOPBACK,
     "consent-private-use": CONSENT_PRIVATE_USE,
     "consent-sly": CONSENT_SLY,
+    "consent-unverified": CONSENT_UNVERIFIED,
+    "consent-by-operator": CONSENT_BY_OPERATOR,
     "error": ERROR,
     "error-return": ERROR_RETURN,
     "notice": NOTICE,

@@ -2,20 +2,20 @@
 
 A test names the requirements that it proves: ``@pytest.mark.proves("CIMD-1", "CIMD-2")``. One that no test names has a
 reason below: it is *deferred* to a later piece of work, or we *diverge* from it by a decision.
-``tests/checks/test_requirements.py`` holds us to that, and ``make docs`` writes docs/requirements.md.
+``tests/checks/test_requirements.py`` holds us to that, and ``make docs`` writes docs/conformance.md.
 
 The sentences are ours: the specification is what binds. Levels are its too, except those with a dagger: there no
 specification says it, but it follows from what is cited. ``NOTE`` is no demand, but something that a test can hold.
-CIMD is draft-ietf-oauth-client-id-metadata-document-03 or an issue of its working group's, MCP is authorization in the
-revision of 2026-07-28, OAuth 2.1 is draft-ietf-oauth-v2-1-16.
+CIMD is draft-ietf-oauth-client-id-metadata-document-02 (its sections numbered as in -03) or an issue of its group's,
+MCP is authorization in the
+revision of 2026-07-28. What OAuth and its RFCs ask stands in ``tests/requirements_oauth.py``.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+
+from requirements_oauth import OAUTH_DEFERRED, OAUTH_DIVERGENCES, OAUTH_TOPICS, Level, Row
 
 __all__ = ["REQUIREMENTS", "Level", "Requirement"]
-
-Level = Literal["MUST", "SHOULD", "MAY", "NOTE", "MUST†", "SHOULD†"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,7 @@ class Requirement:
         return bool(self.deferred or self.divergence)
 
 
-_Row = tuple[str, Level, str, str]
-
-_CLIENT_IDS: tuple[_Row, ...] = (
+_CLIENT_IDS: tuple[Row, ...] = (
     ("CIMD-1", "MUST", "CIMD §3", "The scheme of a client identifier URL is https."),
     ("CIMD-2", "MUST", "CIMD §3", "A client identifier URL holds no userinfo, not even an empty one."),
     ("CIMD-3", "MAY", "CIMD §3", "A client identifier URL may name a port."),
@@ -52,12 +50,12 @@ _CLIENT_IDS: tuple[_Row, ...] = (
     ("CIMD-11", "MUST", "CIMD §3", "The client's document lies at exactly that URL."),
     ("CIMD-12", "MUST†", "RFC 3986 §2", "What is overlong or no URI at all is refused before it is taken apart."),
     ("CIMD-13", "SHOULD", "CIMD §8.1", "Ids that the server makes up do not begin with `https://`."),
-    ("CIMD-14", "MUST", "CIMD §8.1", "The server's own records tell which URLs are registered ids."),
+    ("CIMD-14", "MUST", "CIMD §8.1", "It is certain whose id a URL is. Here, it is always a document's."),
     ("CIMD-15", "SHOULD†", "RFC 9700 §4.15", "No URL of the server itself is a client."),
     ("CIMD-16", "MAY", "CIMD §5, §8.2", "A URL may be registered beforehand; it is then fetched once."),
 )
 
-_FETCHING: tuple[_Row, ...] = (
+_FETCHING: tuple[Row, ...] = (
     ("CIMD-20", "SHOULD", "CIMD §5", "The document of a client that is not known is fetched."),
     ("CIMD-21", "MUST", "CIMD §5", "Only status 200 is success; 304 only where we asked for it."),
     ("CIMD-22", "MUST", "CIMD §5", "No redirect is followed."),
@@ -87,7 +85,7 @@ _FETCHING: tuple[_Row, ...] = (
     ("CIMD-46", "MUST", "OAuth 2.1 §1.5", "The host's certificate is verified, and that it is the host's."),
 )
 
-_DOCUMENT: tuple[_Row, ...] = (
+_DOCUMENT: tuple[Row, ...] = (
     ("CIMD-50", "MUST", "CIMD §4", "Its `client_id` is the URL that was fetched, byte for byte."),
     ("CIMD-51", "MUST", "CIMD §4", "The server itself compares them."),
     ("CIMD-52", "MUST", "CIMD §4, RFC 8259", "A document is one JSON object that can be read in one way only."),
@@ -119,7 +117,7 @@ _DOCUMENT: tuple[_Row, ...] = (
     ("CIMD-78", "NOTE", "CIMD §4", "`client_id_expires_at` does not exist yet, and is ignored."),
 )
 
-_REDIRECTS: tuple[_Row, ...] = (
+_REDIRECTS: tuple[Row, ...] = (
     ("CIMD-80", "MUST", "CIMD §4.2, RFC 9700 §2.1", "A redirect URI is one of the document's, byte for byte."),
     ("CIMD-81", "MUST", "OAuth 2.1 §4.1.1", "At an http loopback URI the port may differ, and nothing else."),
     ("CIMD-82", "MUST†", "RFC 9700 §2.1", "At any other URI the port must be the same."),
@@ -132,7 +130,7 @@ _REDIRECTS: tuple[_Row, ...] = (
     ("CIMD-89", "MUST†", "CIMD §9.4", "What was taken out ends with the copy; codes that were issued stay good."),
 )
 
-_CONSENT: tuple[_Row, ...] = (
+_CONSENT: tuple[Row, ...] = (
     ("CIMD-90", "SHOULD", "CIMD §9.5", "Consent shows the client's host, whatever the document says."),
     ("CIMD-91", "SHOULD", "CIMD §9.5", "Who does not fetch tells people more in other ways."),
     ("CIMD-92", "MAY", "CIMD §9.9", "Hosts of clients may be allowed or warned of by policy."),
@@ -145,7 +143,7 @@ _CONSENT: tuple[_Row, ...] = (
     ("CIMD-99", "SHOULD", "OAuth 2.1 §7.9", "People see who wants what, and can look up and end what they granted."),
 )
 
-_CHANGE: tuple[_Row, ...] = (
+_CHANGE: tuple[Row, ...] = (
     ("CIMD-100", "SHOULD†", "CIMD §9.4", "A document that changed is put before the person again."),
     ("CIMD-101", "MAY", "CIMD §9.4", "Keys that were all replaced may end what was granted."),
     ("CIMD-102", "NOTE", "CIMD §9.3", "Another URL is another client; no grant goes over."),
@@ -153,7 +151,7 @@ _CHANGE: tuple[_Row, ...] = (
     ("CIMD-104", "SHOULD", "CIMD §9.3", "A client means to keep its URL and its domain."),
 )
 
-_METADATA: tuple[_Row, ...] = (
+_METADATA: tuple[Row, ...] = (
     ("CIMD-110", "MUST", "CIMD §7", "Every metadata document has the flag as `true`, or URLs are refused."),
     ("CIMD-111", "SHOULD†", "RFC 8414 §2", "Metadata lists `none` among the authentication methods."),
     ("CIMD-112", "SHOULD", "CIMD §7", "A client looks for that flag before it sends anybody."),
@@ -165,7 +163,7 @@ _METADATA: tuple[_Row, ...] = (
     ("CIMD-118", "SHOULD†", "RFC 9700 §4.15", "No client, acting for itself, has the `sub` of a person."),
 )
 
-_MCP_SERVER: tuple[_Row, ...] = (
+_MCP_SERVER: tuple[Row, ...] = (
     ("MCP-1", "MUST", "MCP overview", "OAuth 2.1, for clients with and without credentials."),
     ("MCP-2", "SHOULD", "MCP overview", "Clients may be known by a document."),
     ("MCP-3", "MAY", "MCP overview", "Clients may register themselves."),
@@ -186,7 +184,7 @@ _MCP_SERVER: tuple[_Row, ...] = (
     ("MCP-18", "MAY", "MCP security", "Which domains are trusted may be policy."),
 )
 
-_MCP_RESOURCE: tuple[_Row, ...] = (
+_MCP_RESOURCE: tuple[Row, ...] = (
     ("MCP-30", "MUST", "MCP discovery, RFC 9728", "A resource publishes which authorization server it trusts."),
     ("MCP-31", "MUST", "MCP discovery", "The challenge leads to that metadata, and so does the well-known URL."),
     ("MCP-32", "SHOULD", "MCP scope selection", "The challenge names scopes."),
@@ -202,6 +200,43 @@ _MCP_RESOURCE: tuple[_Row, ...] = (
     ("MCP-42", "SHOULD†", "OAuth 2.1 §5.3.2", "Where no token was sent, the challenge names no error."),
 )
 
+_MCP_PROXY: tuple[Row, ...] = (
+    ("MCP-80", "MUST", "MCP security practices", "Each person agrees to each client before anybody is sent on."),
+    (
+        "MCP-81",
+        "MUST",
+        "MCP security practices",
+        "Consent says who, where to and which scopes; nobody can forge or frame it.",
+    ),
+    ("MCP-82", "MUST", "MCP security practices", "What a browser agreed to is out of reach, and for one client."),
+    ("MCP-83", "MUST", "MCP security practices", "A redirect URI that differs is refused."),
+    ("MCP-84", "MUST", "MCP security practices", "`state` sent upstream is made after consent, for one browser, once."),
+    (
+        "MCP-85",
+        "MUST",
+        "MCP security practices",
+        "An identity provider's tokens stay here, and ours are not sent there.",
+    ),
+    ("MCP-86", "SHOULD†", "MCP security practices", "Tokens are ours; those of others are refreshed here."),
+)
+
+_MCP_EXTENSIONS: tuple[Row, ...] = (
+    ("EXT-1", "MUST", "MCP client credentials", "A client proves itself by assertion or secret; metadata says which."),
+    ("EXT-2", "NOTE", "MCP client credentials", "That request names the resource; its assertion is for the issuer."),
+    ("EXT-3", "MUST", "MCP enterprise §4", "A company's identity provider is asked for a grant for this server."),
+    ("EXT-4", "MUST", "MCP enterprise §4.3", "Such a grant has its own type, and all its claims."),
+    ("EXT-5", "MUST", "MCP enterprise §7.4", "A trusted provider signed it, for this server, client and resource."),
+    ("EXT-6", "MUST", "MCP enterprise §7.4.2", "It works once."),
+    ("EXT-7", "MUST", "MCP enterprise §5.1", "What it buys is for the resource that it names."),
+    ("EXT-8", "MUST", "MCP enterprise §7.2.1", "It buys no more scope than it has."),
+    ("EXT-9", "MAY", "MCP enterprise §5", "Its client may be known by a document."),
+    ("EXT-10", "SHOULD", "ID-JAG §7.2", "Metadata says that such grants are taken, and not from whom."),
+    ("EXT-11", "SHOULD", "ID-JAG", "It buys no refresh token."),
+    ("EXT-12", "MUST", "ID-JAG", "A grant that names a key is nothing without it."),
+    ("EXT-13", "MUST", "MCP workload identity", "A workload shows a token of an issuer that the operator trusts."),
+    ("EXT-14", "MUST", "MCP proof of possession", "Proofs are RFC 9449's, and metadata lists their algorithms."),
+)
+
 _TOPICS = {
     "Client identifier URLs": _CLIENT_IDS,
     "Fetching the document": _FETCHING,
@@ -212,42 +247,41 @@ _TOPICS = {
     "Metadata and errors": _METADATA,
     "MCP: the authorization server": _MCP_SERVER,
     "MCP: the protected resource": _MCP_RESOURCE,
+    "MCP: in front of an identity provider": _MCP_PROXY,
+    "MCP: extensions": _MCP_EXTENSIONS,
+    **OAUTH_TOPICS,
 }
 
 _BY_THE_KIT = "it is asked of whoever publishes a document; comes with the kit that makes and judges one"
-_BY_AUTHENTICATION = "the only method performed is none; comes with client authentication by private_key_jwt"
-_BY_REGISTERED_CLIENTS = "no client is registered beforehand yet; comes with registered clients"
 _BY_CLIENT_POLICY = "comes with the operator's policy about clients"
 _BY_MACHINES = "every grant is a person's; comes with grants without a person"
+_BY_UPSTREAM = "people sign in to accounts of our own; comes with identity providers"
 
 _DEFERRED = {
     "CIMD-10": _BY_THE_KIT,
     "CIMD-11": _BY_THE_KIT,
-    "CIMD-13": "no ids are made up; comes with dynamic registration",
-    "CIMD-14": _BY_REGISTERED_CLIENTS,
-    "CIMD-16": _BY_REGISTERED_CLIENTS,
+    "CIMD-16": "the operator registers clients under ids that are made here, never a URL; " + _BY_CLIENT_POLICY,
     "CIMD-23": _BY_THE_KIT,
-    "CIMD-59": _BY_AUTHENTICATION,
-    "CIMD-60": _BY_AUTHENTICATION,
     "CIMD-61": "it is asked of the client; comes with the client and its kit",
-    "CIMD-68": _BY_AUTHENTICATION,
-    "CIMD-69": _BY_AUTHENTICATION,
-    "CIMD-72": _BY_AUTHENTICATION,
+    "CIMD-72": _BY_CLIENT_POLICY,
     "CIMD-77": "it is asked of whoever hosts documents; comes with the kit's own host",
     "CIMD-85": _BY_MACHINES,
-    "CIMD-91": _BY_REGISTERED_CLIENTS,
     "CIMD-92": _BY_CLIENT_POLICY,
     "CIMD-97": _BY_CLIENT_POLICY,
-    "CIMD-99": "consent shows it (CIMD-90, MCP-12), but nobody can end a grant by hand yet; comes with administration",
-    "CIMD-101": _BY_AUTHENTICATION,
+    "CIMD-99": "consent shows it (CIMD-90, MCP-12), and operators look up and end grants (`nameplate grants`), but "
+    "people cannot by themselves; comes with a page for that",
     "CIMD-104": _BY_THE_KIT,
     "CIMD-112": "it is asked of the client; comes with the client and its kit",
     "CIMD-116": "comes with the kit's own host",
     "CIMD-118": _BY_MACHINES,
-    "MCP-1": _BY_AUTHENTICATION,
-    "MCP-3": "comes with dynamic registration",
     "MCP-18": _BY_CLIENT_POLICY,
     "MCP-38": "the guard accepts no other token (MCP-37); nothing of ours passes requests on; comes with the gateway",
+    "MCP-84": _BY_UPSTREAM,
+    "MCP-85": _BY_UPSTREAM,
+    "MCP-86": _BY_UPSTREAM,
+    **dict.fromkeys((row[0] for row in _MCP_EXTENSIONS), _BY_MACHINES),
+    "EXT-14": "tokens are bearer tokens, and the metadata says nothing else; comes with proof of possession",
+    **OAUTH_DEFERRED,
 }
 
 _FAILED_FETCH = "[decision 0002](decisions/0002-what-a-failed-fetch-tells.md)"
@@ -267,6 +301,7 @@ _DIVERGENCES = {
     f"asking the host is said, because whoever serves the document has to mend it ({_FAILED_FETCH})",
     "MCP-14": "private-use schemes (RFC 8252 §7.1) are accepted too, with a warning at consent; they are kept out by "
     "`allowed_client_redirect_uris` ([decision 0010](decisions/0010-private-use-redirects.md))",
+    **OAUTH_DIVERGENCES,
 }
 
 REQUIREMENTS: tuple[Requirement, ...] = tuple(

@@ -8,7 +8,7 @@ import sys
 from asyncio import Runner
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -41,19 +41,10 @@ MEMORY = "memory of all processes"
 app = App(name="python -m bench.growth", help="Measure our server while its store grows.", version_flags=[])
 
 
-@app.default
-def main(
-    *,
-    store: Literal["sqlite", "postgres"] = "sqlite",
-    postgres: str = "postgresql://127.0.0.1/test",
-    grants: Annotated[tuple[int, ...], Parameter(negative=())] = (1_000, 100_000, 1_000_000),
-    workers: int = 1,
-    rounds: int = 5,
-    requests: int = 500,
-    connections: int = 16,
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-) -> None:
-    """Measure, and print the table.
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What is measured.
 
     Parameters
     ----------
@@ -65,6 +56,32 @@ def main(
         How many grants are stored, in growing order.
     workers
         How many processes serve.
+    """
+
+    store: Literal["sqlite", "postgres"] = "sqlite"
+    postgres: str = "postgresql://127.0.0.1/test"
+    grants: Annotated[tuple[int, ...], Parameter(negative=())] = (1_000, 100_000, 1_000_000)
+    workers: int = 1
+
+    @property
+    def title(self) -> str:
+        """In words, for above the table."""
+        return f"{self.store}, {self.workers} {'process' if self.workers == 1 else 'processes'}"
+
+
+@app.default
+def main(
+    setting: Setting = Setting(),
+    *,
+    rounds: int = 5,
+    requests: int = 500,
+    connections: int = 16,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Measure, and print the table.
+
+    Parameters
+    ----------
     rounds
         How often each row is measured at each size. The first round only warms up, unless it is the only one.
     requests
@@ -76,9 +93,9 @@ def main(
     """
     options = RoundOptions(rounds=rounds, requests=requests, connections=connections)
     with TemporaryDirectory() as name, Runner(loop_factory=uvloop.new_event_loop) as runner:
-        place = _Store(Path(name), postgres if store == "postgres" else None)
-        measurements = runner.run(_measure(place, grants, workers, options))
-    _print_table(measurements, grants, f"{store}, {workers} {'process' if workers == 1 else 'processes'}")
+        store = _Store(Path(name), setting.postgres if setting.store == "postgres" else None)
+        measurements = runner.run(_measure(store, setting, options))
+    _print_table(measurements, setting.grants, setting.title)
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(each) for each in measurements], indent=1) + "\n")
 
@@ -115,14 +132,14 @@ class _Store:
             await connection.close()
 
 
-async def _measure(store: _Store, sizes: Sequence[int], workers: int, options: RoundOptions) -> list[Measurement]:
+async def _measure(store: _Store, setting: Setting, options: RoundOptions) -> list[Measurement]:
     measurements: list[Measurement] = []
     status = Console(stderr=True).status("starting the server")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.drop)
         stack.enter_context(status)
-        side, keyed_side = await _open_sides(stack, store, workers)
-        for size in sizes:
+        side, keyed_side = await _open_sides(stack, store, setting.workers)
+        for size in setting.grants:
             status.update(f"filling the store with {size} grants")
             await store.fill(size)
             for number in range(options.rounds):

@@ -75,8 +75,10 @@ async def fill_postgres(url: str, schema: str, grants: int) -> None:
                         for column, kind in _DIFFERENT[table].items()
                     }
                     numbers = f"WITH copies AS (SELECT n FROM generate_series({first}, {last}) AS numbers (n))"
-                    copy = _build_copy(table, columns, different).replace("INSERT INTO", f"{numbers} INSERT INTO", 1)
-                    await connection.execute(copy)
+                    copy = _build_copy(table, columns, different)
+                    if table == "grants":  # whose numbers are the system's
+                        copy = copy.replace(" SELECT ", " OVERRIDING SYSTEM VALUE SELECT ", 1)
+                    await connection.execute(f"{numbers} {copy}")
                 await connection.execute(f"SELECT setval(pg_get_serial_sequence('{schema}.grants', 'id'), {last})")
         await connection.execute("VACUUM ANALYZE")
     finally:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from fuzz.inputs import read_lines
+from nameplate.protocol.client_metadata import KnownBy
 from nameplate.protocol.display import exact_text
 from nameplate.server.pages.render import form_action_source, page_headers, render_consent
 from nameplate.server.pages.views import ConsentView, ScopeView
@@ -33,8 +34,15 @@ _TEXTS = (
     *("client_id", "resource", "action", "sign_out_action", "request", "subject"),
 )
 _KINDS = ("https", "loopback", "private_use")
+_KNOWN_BY: tuple[KnownBy, ...] = ("document", "operator", "itself")
 _BLANK = ConsentView(
-    **dict.fromkeys(_TEXTS, ""), redirect_kind="https", scopes=(), keeps_access=False, links=(), warnings=()
+    **dict.fromkeys(_TEXTS, ""),
+    known_by="document",
+    redirect_kind="https",
+    scopes=(),
+    keeps_access=False,
+    links=(),
+    warnings=(),
 )
 _ONCE = ("html", "head", "title", "body", "main", "h1", "dl", "footer")
 _COUNTS = Counter({**dict.fromkeys(_ONCE, 1), "form": 2, "input": 3, "button": 3, "link": 2, "meta": 4})
@@ -100,6 +108,7 @@ def check(data: bytes) -> None:
     assert {tag: counts[tag] for tag in _COUNTS} == _COUNTS
     assert counts.keys() <= _COUNTS.keys() | _OTHERS
     assert {name for _, attributes in page.elements for name in attributes} <= _ATTRIBUTES
+    assert ("Not verified:" in page.shown) >= (view.known_by == "itself")
     _check_values(view, page)
     assert not {"Cf", "Cs", "Cn", "Zl", "Zp"}.intersection(map(unicodedata.category, page.shown))
     policy = page_headers(form_action=f"'self' {form_action_source(view.redirect_uri)}")["Content-Security-Policy"]
@@ -112,6 +121,7 @@ def _build_view(lines: list[str]) -> ConsentView:
     return replace(
         _BLANK,
         **texts,
+        known_by=_KNOWN_BY[len(link) % 3],
         redirect_kind=_KINDS[len(scope) % 3],
         scopes=(ScopeView(name=scope, description=warning),) if scope else (),
         keeps_access=bool(warning),

@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that say what the source says: settings, members of documents, decisions, requirements.
+"""Writes the parts of docs/ that say what the source says: settings, members of documents, decisions, conformance.
 
 A page marks such a part: ``<!-- generated: settings -->`` … ``<!-- end -->``. As a program it writes all of them:
 ``make docs``.
@@ -8,12 +8,13 @@ import ast
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Union, get_args, get_origin
 
+from checklist import CHECKLIST, find_named_tests
 from proofs import Proof, find_proofs
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -179,7 +180,7 @@ def build_requirements() -> str:
     parts = [f"\nOf {len(REQUIREMENTS)} requirements {proven} are proven, {later} are left for later, and from "]
     parts.append(f"{len(REQUIREMENTS) - proven - later} we diverge.\n")
     for topic, rows in itertools.groupby(REQUIREMENTS, key=lambda one: one.topic):
-        parts.append(f"\n## {topic}\n\n| | level | what is asked | proven by, or why not |\n")
+        parts.append(f"\n### {topic}\n\n| | level | what is asked | proven by, or why not |\n")
         parts.append("| --- | --- | --- | --- |\n")
         parts += [
             f"| {one.name} | {one.level} | {one.text} ({one.source}) | {_describe_proof(one, proofs)} |\n"
@@ -193,16 +194,32 @@ def _describe_proof(requirement: Requirement, proofs: Sequence[Proof]) -> str:
         return f"*Later:* {requirement.deferred}."
     if requirement.divergence:
         return f"*Diverges:* {requirement.divergence}."
+    return _link_tests((proof.file, proof.test) for proof in proofs if proof.requirement == requirement.name)
+
+
+def build_checklist() -> str:
+    """What real clients do, what the server makes of it, and which tests show that."""
+    tests = find_named_tests()
+    parts = ["\n| | what the client does | the server | tests |\n| --- | --- | --- | --- |\n"]
+    for case in CHECKLIST:
+        prefix = f"test_{case.name.lower()}_"
+        links = _link_tests((test.file, test.test.removeprefix(prefix)) for test in tests if test.case == case.name)
+        parts.append(f"| {case.name} | {case.client} | {case.server} | {links} |\n")
+    return "".join([*parts, "\n"])
+
+
+def _link_tests(tests: Iterable[tuple[str, str]]) -> str:
+    """Links to files, each with the sentences that are the names of its tests."""
     by_file: dict[str, list[str]] = {}
-    for proof in proofs:
-        if proof.requirement == requirement.name:
-            by_file.setdefault(proof.file, []).append(proof.test.removeprefix("test_").replace("_", " "))
+    for file, test in tests:
+        by_file.setdefault(file, []).append(test.removeprefix("test_").replace("_", " "))
     return "<br>".join(
         f"[{file.rpartition('/')[2]}](../{file}): {'; '.join(sentences)}" for file, sentences in by_file.items()
     )
 
 
 _WRITERS: Mapping[str, Callable[[], str]] = {
+    "clients": build_checklist,
     "decisions": build_decisions,
     "members": build_members,
     "requirements": build_requirements,

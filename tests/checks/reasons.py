@@ -30,6 +30,7 @@ AUDIT_MODULE = "audit"
 SLUG = re.compile(r"([a-z]+(?:_[a-z]+)*)\.[a-z]+(?:_[a-z]+)*")
 FAMILIES = frozenset(
     {
+        "assertion",
         "authorization",
         "body",
         "browser",

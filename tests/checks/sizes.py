@@ -13,7 +13,7 @@ from pathlib import Path
 __all__ = ["ROOT", "Measure", "compute_medians", "find_python_files", "measure_source"]
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("src", "tests", "examples", "bench", "fuzz")
+FOLDERS = ("src", "tests", "examples", "bench", "fuzz", "soak")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ async def test_a_hundred_loads_of_one_cold_set_make_one_request(
 # Rotation and withdrawal, attack JA-12
 
 
+@pytest.mark.proves("JWT-9")
 async def test_a_new_key_is_found_and_the_old_one_no_longer_believed(
     server: HostileServer, key_sets: CachedKeySets, jwks_uri: str, clock: Clock
 ) -> None:
@@ -113,6 +114,7 @@ async def test_a_removed_key_is_refused_once_the_set_is_no_longer_fresh(
     assert list_kids(await key_sets.load_keys(jwks_uri)) == ["good"]
 
 
+@pytest.mark.proves("JWT-9")
 async def test_a_new_key_waits_until_a_minute_after_the_last_fetch(
     server: HostileServer, key_sets: CachedKeySets, jwks_uri: str, clock: Clock
 ) -> None:
@@ -128,6 +130,7 @@ async def test_a_new_key_waits_until_a_minute_after_the_last_fetch(
 # Invented kids, attack SS-16
 
 
+@pytest.mark.proves("JWT-9")
 async def test_a_storm_of_invented_kids_makes_a_fetch_a_minute(
     server: HostileServer, key_sets: CachedKeySets, jwks_uri: str, clock: Clock
 ) -> None:
@@ -139,6 +142,7 @@ async def test_a_storm_of_invented_kids_makes_a_fetch_a_minute(
     assert len(server.requests) == 10
 
 
+@pytest.mark.proves("CIMD-44", "JWT-9")
 async def test_a_storm_over_many_sets_is_bounded_per_host_and_in_all(
     server: HostileServer,
     make_key_sets: MakeKeySets,

@@ -64,6 +64,7 @@ async def test_keys_that_are_gone_are_gone_at_once_and_no_later_failure_brings_t
         await key_sets.load_keys(jwks_uri)
 
 
+@pytest.mark.proves("CIMD-30")
 async def test_a_name_that_moved_inside_is_not_bridged(
     server: HostileServer, key_sets: CachedKeySets, jwks_uri: str, clock: Clock, names: Names
 ) -> None:
@@ -75,6 +76,7 @@ async def test_a_name_that_moved_inside_is_not_bridged(
         await key_sets.load_keys(jwks_uri)
 
 
+@pytest.mark.proves("CIMD-46")
 async def test_a_certificate_that_changed_is_not_bridged(
     server: HostileServer, key_sets: CachedKeySets, jwks_uri: str, clock: Clock
 ) -> None:
@@ -89,6 +91,7 @@ async def test_a_certificate_that_changed_is_not_bridged(
 # Sets that break a rule
 
 
+@pytest.mark.proves("CIMD-57")
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -161,6 +164,7 @@ async def test_a_failure_that_is_remembered_holds_on_to_nothing(
 # URLs
 
 
+@pytest.mark.proves("CIMD-30")
 @pytest.mark.parametrize(
     "jwks_uri",
     [
@@ -185,6 +189,7 @@ async def test_a_url_that_breaks_a_rule_is_refused_without_dns(
     assert names.asked == []
 
 
+@pytest.mark.proves("CIMD-30")
 async def test_a_public_name_that_leads_inside_is_refused(key_sets: CachedKeySets, names: Names) -> None:
     names.answers["www.nameplate-test.com"] = [["93.184.215.14", "169.254.169.254"]]
     with pytest.raises(AddressRefused):

@@ -23,7 +23,7 @@ async def expect_page(world: World, url: str, reason: str, status: int = 400) ->
     return response.text
 
 
-@pytest.mark.proves("CIMD-80", "CIMD-113", "MCP-8")
+@pytest.mark.proves("CIMD-80", "CIMD-113", "MCP-8", "MCP-83", "O21-6", "O21-7", "BCP-1")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -45,7 +45,7 @@ async def test_nothing_leads_back_to_a_client_that_is_not_proven(
     assert 'href="http://127.0.0.1:51763' not in text
 
 
-@pytest.mark.proves("MCP-6", "MCP-16")
+@pytest.mark.proves("MCP-6", "MCP-16", "O21-1", "O21-3", "O21-8", "O21-9", "O21-19", "BCP-1", "ISS-1", "RES-2")
 @pytest.mark.parametrize(
     ("changes", "code", "reason"),
     [
@@ -80,6 +80,7 @@ async def test_an_error_after_the_client_is_proven_offers_a_way_back_and_takes_n
     assert answer["state"] == attempt.parameters["state"]
 
 
+@pytest.mark.proves("O21-10")
 @pytest.mark.parametrize(
     "query",
     [
@@ -146,19 +147,19 @@ async def test_a_failure_is_not_remembered(world: World) -> None:
     assert (await world.http.get(url)).status_code == 200
 
 
-async def test_a_document_that_demands_a_key_is_refused_with_both_sides_named(world: World) -> None:
+async def test_a_document_that_demands_what_is_not_performed_is_refused_with_both_sides_named(world: World) -> None:
     client_id = world.host.publish(
         "/key.json",
         {
             **DOCUMENT,
-            "token_endpoint_auth_method": "private_key_jwt",
+            "token_endpoint_auth_method": "tls_client_auth",
             "jwks_uri": world.host.url("/jwks.json"),
         },
     )
     text = await expect_page(
         world, world.authorize_url(world.attempt(client_id=client_id)), "document.auth_method_unsupported"
     )
-    assert "private_key_jwt" in text
+    assert "requires tls_client_auth; this server performs none, private_key_jwt," in text
 
 
 @pytest.mark.proves("CIMD-66")
@@ -187,6 +188,7 @@ async def test_the_servers_own_urls_are_no_clients(world: World) -> None:
     assert "client.own_url" in text or "client_id." in text
 
 
+@pytest.mark.proves("O21-20")
 async def test_markup_in_a_request_stays_text(world: World) -> None:
     hostile = '"><script>alert(1)</script>'
     for changes in ({"client_id": f"https://localhost/{hostile}"}, {"redirect_uri": hostile}, {"scope": hostile}):
@@ -194,6 +196,7 @@ async def test_markup_in_a_request_stays_text(world: World) -> None:
         assert "<script" not in response.text
 
 
+@pytest.mark.proves("O21-10")
 async def test_get_and_post_are_kept_apart(world: World) -> None:
     assert (await world.http.post(f"{world.issuer}/authorize")).status_code == 405
     assert (await world.http.get(f"{world.issuer}/token")).status_code == 405
@@ -220,6 +223,7 @@ async def test_the_operators_list_narrows_what_a_document_registers(tmp_path: Pa
         await expect_page(world, world.authorize_url(world.attempt(client_id=client_id)), "redirect_uri.not_allowed")
 
 
+@pytest.mark.proves("O21-10")
 async def test_an_unlisted_member_cannot_change_what_is_asked(world: World) -> None:
     """Unknown parameters are ignored (RFC 6749 §3.1)."""
     attempt = world.attempt()

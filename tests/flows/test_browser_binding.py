@@ -12,6 +12,7 @@ from flow_world import World, run_world
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.proves("MCP-82")
 async def test_another_browser_cannot_answer(world: World) -> None:
     async with world.user() as asked, world.user() as other:
         consent = await asked.sign_in(await asked.open(world.authorize_url(world.attempt())))
@@ -37,6 +38,7 @@ async def test_a_browser_without_cookies_is_told_so(world: World) -> None:
     assert "browser.cookie_missing" in response.text
 
 
+@pytest.mark.proves("MCP-81")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -106,6 +108,7 @@ async def test_a_wrong_password_shows_the_page_again_and_says_so(world: World) -
         assert page.form_with("password").fields["password"] == ""
 
 
+@pytest.mark.proves("O21-24")
 async def test_guessing_is_throttled_and_other_accounts_are_not(world: World) -> None:
     async with world.user(password="wrong") as user:
         page = await user.open(world.authorize_url(world.attempt()))
@@ -161,6 +164,7 @@ async def test_cookies_are_http_only_lax_and_two_at_the_most(world: World) -> No
     assert "domain" not in cookie
 
 
+@pytest.mark.proves("MCP-81", "O21-18", "O21-25", "BCP-8")
 async def test_pages_carry_their_security_headers(world: World) -> None:
     response = await world.http.get(world.authorize_url(world.attempt()))
     policy = response.headers["content-security-policy"]
@@ -184,6 +188,7 @@ async def test_the_consent_page_lets_its_form_lead_to_the_client_and_nowhere_els
         assert "form-action 'self' http://127.0.0.1:51763;" in consent.headers["content-security-policy"] + ";"
 
 
+@pytest.mark.proves("BCP-7")
 async def test_host_and_forwarded_headers_change_nothing(world: World) -> None:
     headers = {
         "Host": "evil.example",

@@ -139,7 +139,7 @@ async def test_a_document_that_changed_is_put_before_the_person_as_it_is_now(wor
     for before in ("Notebook", "Read your notes"):
         assert before not in consent.text, before
     world.host.publish(
-        PATH, {**DOCUMENT, "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": world.host.url("/j")}
+        PATH, {**DOCUMENT, "token_endpoint_auth_method": "tls_client_auth", "jwks_uri": world.host.url("/j")}
     )
     world.clock.advance(HOUR)
     refused = await world.http.get(world.authorize_url(world.attempt()))
@@ -169,7 +169,7 @@ async def test_a_code_is_good_for_the_redirect_uri_it_was_issued_for_whatever_th
     assert (await world.redeem(attempt, code)).status_code == 200
 
 
-@pytest.mark.proves("CIMD-98")
+@pytest.mark.proves("CIMD-98", "NAT-6")
 @pytest.mark.parametrize("redirect_uri", ["http://127.0.0.1:5000/callback", "com.example.app:/cb"])
 async def test_what_any_program_can_imitate_is_asked_for_every_time(world: World, redirect_uri: str) -> None:
     redirect_uris = ["http://127.0.0.1/callback", "com.example.app:/cb"]

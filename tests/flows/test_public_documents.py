@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 NAMES = ("oauth-authorization-server", "openid-configuration")
 
 
-@pytest.mark.proves("CIMD-110", "CIMD-111", "MCP-5", "MCP-7")
+@pytest.mark.proves("CIMD-110", "CIMD-111", "MCP-5", "MCP-7", "BCP-3", "ASM-2", "ASM-4", "ISS-1")
 async def test_metadata_is_complete_and_true(world: World) -> None:
     response = await world.http.get(f"{world.issuer}/.well-known/oauth-authorization-server")
     assert response.status_code == 200
@@ -44,7 +44,7 @@ async def test_both_names_serve_the_same_bytes_at_the_root(world: World) -> None
     assert len({answer.content for answer in answers}) == 1
 
 
-@pytest.mark.proves("MCP-4")
+@pytest.mark.proves("MCP-4", "ASM-1")
 async def test_an_issuer_with_a_path_is_found_inserted_and_appended(tmp_path: Path) -> None:
     async with run_world(tmp_path, issuer_path="/tenant/auth") as world:
         host = world.issuer.removesuffix("/tenant/auth")
@@ -94,6 +94,7 @@ async def test_scripts_of_any_origin_may_ask_without_credentials(world: World, p
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
+@pytest.mark.proves("O21-11")
 @pytest.mark.parametrize("path", ["/authorize", "/consent", "/sign-in", "/style.css"])
 async def test_pages_answer_no_script_of_another_origin(world: World, path: str) -> None:
     answer = await world.http.options(f"{world.issuer}{path}", headers={"Origin": "https://app.example"})

@@ -25,10 +25,10 @@ pytestmark = pytest.mark.anyio
 VECTORS = Path(__file__).parents[1] / "vectors" / "clients"
 ENTRIES = {entry["file"].removesuffix(".json"): entry for entry in json.loads((VECTORS / "index.json").read_text())}
 
-# For a server that performs no client authentication but ``none``. All others are accepted.
+# Those that know private_key_jwt alone; with their keys they are in test_keyed_clients.py.
+KEYED = ("bsky-flaskdemo", "chatgpt-connector-2026-05")
+# All others are accepted.
 REFUSED = {
-    "bsky-flaskdemo": "document.auth_method_unsupported",
-    "chatgpt-connector-2026-05": "document.auth_method_unsupported",
     "goose-2026-04": "redirect_uri.not_registered",
     "mcpc-2026-04-no-client-id": "document.client_id_missing",
 }
@@ -97,7 +97,7 @@ async def run_resource(world: World) -> AsyncIterator[str]:
 
 
 @pytest.mark.proves("CIMD-43", "MCP-2")
-@pytest.mark.parametrize("name", sorted(ENTRIES.keys() - REFUSED.keys()))
+@pytest.mark.parametrize("name", sorted(ENTRIES.keys() - REFUSED.keys() - set(KEYED)))
 async def test_a_real_client_gets_its_tokens(tmp_path: Path, name: str) -> None:
     async with run_world_of(name, tmp_path) as world:
         attempt = build_attempt(world, name)
@@ -122,6 +122,15 @@ async def test_a_real_client_gets_its_tokens(tmp_path: Path, name: str) -> None:
 async def test_a_real_client_is_refused_with_the_reason(tmp_path: Path, name: str) -> None:
     async with run_world_of(name, tmp_path) as world:
         await expect_page(world, build_attempt(world, name), REFUSED[name])
+
+
+@pytest.mark.parametrize("name", KEYED)
+async def test_a_real_client_that_has_a_key_is_asked_for_it(tmp_path: Path, name: str) -> None:
+    async with run_world_of(name, tmp_path) as world:
+        attempt = build_attempt(world, name)
+        response = await world.redeem(attempt, await world.obtain_code(attempt))
+        assert (response.status_code, response.json()["error"]) == (400, "invalid_client")
+        assert "none" in response.json()["error_description"]
 
 
 @pytest.mark.proves("CIMD-111")
@@ -175,7 +184,7 @@ async def test_k06_a_dead_refresh_token_is_invalid_grant(world: World) -> None:
     assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
 
 
-@pytest.mark.proves("CIMD-81")
+@pytest.mark.proves("CIMD-81", "NAT-1")
 async def test_k07_claude_code_takes_any_port_of_its_own_two_hosts(world: World) -> None:
     client_id = publish(world, "claude-code")
     for good in (
@@ -193,12 +202,6 @@ async def test_k07_claude_code_takes_any_port_of_its_own_two_hosts(world: World)
 async def test_k08_chatgpt_works_as_the_public_client_that_it_also_is(world: World) -> None:
     redirect_uri = load_document("chatgpt")["redirect_uris"][0]
     assert await world.obtain_tokens(client_id=publish(world, "chatgpt"), redirect_uri=redirect_uri)
-
-
-async def test_k10_a_document_that_knows_private_key_jwt_alone_is_told_so(world: World) -> None:
-    redirect_uri = load_document("chatgpt-connector-2026-05")["redirect_uris"][0]
-    attempt = world.attempt(client_id=publish(world, "chatgpt-connector-2026-05"), redirect_uri=redirect_uri)
-    assert "private_key_jwt" in await expect_page(world, attempt, "document.auth_method_unsupported")
 
 
 @pytest.mark.proves("CIMD-53")
@@ -393,6 +396,7 @@ async def test_k29_a_changed_document_applies_when_the_old_one_is_stale_and_ends
     assert (await world.refresh(tokens["refresh_token"], client_id=client_id)).status_code == 200
 
 
+@pytest.mark.proves("RES-4")
 async def test_k34_the_same_resource_twice_is_one_and_two_are_refused(world: World) -> None:
     attempt = world.attempt(client_id=publish(world, "codex"), redirect_uri="http://127.0.0.1:49152/callback")
     for again in (world.resource, f"{world.resource}/", world.resource.upper().replace("/MCP", "/mcp")):

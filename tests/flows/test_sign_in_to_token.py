@@ -23,7 +23,22 @@ async def read_token(world: World, token: str) -> dict[str, Any]:
     return dict(outcome.claims)
 
 
-@pytest.mark.proves("CIMD-3", "CIMD-20", "CIMD-90", "MCP-2", "MCP-6", "MCP-12", "MCP-15", "MCP-17")
+@pytest.mark.proves(
+    "CIMD-3",
+    "CIMD-20",
+    "CIMD-90",
+    "MCP-2",
+    "MCP-6",
+    "MCP-12",
+    "MCP-15",
+    "MCP-17",
+    "MCP-81",
+    "O21-12",
+    "BCP-4",
+    "AT-1",
+    "ISS-1",
+    "RES-3",
+)
 async def test_a_client_known_by_its_document_gets_a_token_through_a_person(world: World) -> None:
     attempt = world.attempt()
     async with world.user() as user:
@@ -60,7 +75,7 @@ async def test_a_client_known_by_its_document_gets_a_token_through_a_person(worl
     assert world.host.requests == ["/oauth/client.json"]
 
 
-@pytest.mark.proves("MCP-15")
+@pytest.mark.proves("MCP-15", "BCP-5")
 async def test_refreshing_rotates_and_keeps_scope_and_subject(world: World) -> None:
     first = await world.obtain_tokens(scope="notes:read notes:write")
     world.clock.advance(300)
@@ -75,6 +90,7 @@ async def test_refreshing_rotates_and_keeps_scope_and_subject(world: World) -> N
     assert after["exp"] == before["exp"] + 300
 
 
+@pytest.mark.proves("O21-16", "BCP-5")
 async def test_a_refresh_can_narrow_the_scope_and_never_widen_it(world: World) -> None:
     tokens = await world.obtain_tokens(scope="notes:read notes:write")
     narrowed = (await world.refresh(tokens["refresh_token"], scope="notes:read")).json()
@@ -94,7 +110,7 @@ async def test_the_same_person_has_the_same_sub_at_every_client(world: World) ->
     ]
 
 
-@pytest.mark.proves("MCP-6")
+@pytest.mark.proves("MCP-6", "O21-8", "ISS-1")
 async def test_a_denial_reaches_the_client_with_state_and_iss(world: World) -> None:
     async with world.user() as user:
         url = await user.authorize(world.authorize_url(world.attempt()), answer="deny")
@@ -130,6 +146,7 @@ async def test_claude_asks_for_offline_access_with_a_leading_space(world: World)
     assert tokens["refresh_token"]
 
 
+@pytest.mark.proves("O21-12")
 async def test_unknown_scopes_are_left_out_and_the_answer_says_so(world: World) -> None:
     tokens = await world.obtain_tokens(scope="openid profile notes:read email")
     assert tokens["scope"] == "notes:read"
@@ -151,13 +168,14 @@ async def test_a_document_without_grant_types_gets_a_refresh_token_that_works(wo
     assert response.status_code == 200
 
 
-@pytest.mark.proves("MCP-17")
+@pytest.mark.proves("MCP-17", "RES-3", "RES-5")
 @pytest.mark.parametrize("resource", [None, "HTTP://127.0.0.1:8000/mcp", "http://127.0.0.1:8000/mcp/"])
 async def test_the_canonical_form_of_the_resource_is_enough(world: World, resource: str | None) -> None:
     tokens = await world.obtain_tokens(resource=resource)
     assert (await read_token(world, tokens["access_token"]))["aud"] == world.resource
 
 
+@pytest.mark.proves("ASM-1")
 async def test_an_issuer_with_a_path_works_the_whole_way(tmp_path: Path) -> None:
     async with run_world(tmp_path, issuer_path="/tenant/auth") as world:
         tokens = await world.obtain_tokens()

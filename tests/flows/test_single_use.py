@@ -9,6 +9,7 @@ from flow_world import World, read_answer
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.proves("O21-4")
 async def test_fifty_parallel_redemptions_of_one_code_give_one_token(world: World) -> None:
     attempt = world.attempt()
     code = await world.obtain_code(attempt)
@@ -20,6 +21,7 @@ async def test_fifty_parallel_redemptions_of_one_code_give_one_token(world: Worl
     assert (await world.refresh(tokens["refresh_token"])).status_code == 200
 
 
+@pytest.mark.proves("O21-4")
 async def test_a_code_that_comes_again_later_ends_what_it_bought(world: World) -> None:
     attempt = world.attempt()
     code = await world.obtain_code(attempt)
@@ -29,6 +31,7 @@ async def test_a_code_that_comes_again_later_ends_what_it_bought(world: World) -
     assert (await world.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
 
 
+@pytest.mark.proves("O21-4")
 async def test_a_code_that_comes_again_after_its_lifetime_ends_what_it_bought(world: World) -> None:
     attempt = world.attempt()
     code = await world.obtain_code(attempt)
@@ -38,6 +41,7 @@ async def test_a_code_that_comes_again_after_its_lifetime_ends_what_it_bought(wo
     assert (await world.refresh(tokens["refresh_token"])).status_code == 400
 
 
+@pytest.mark.proves("O21-2")
 async def test_a_wrong_verifier_burns_the_code_and_revokes_nothing(world: World) -> None:
     attempt = world.attempt()
     code = await world.obtain_code(attempt)
@@ -54,6 +58,7 @@ async def test_a_wrong_verifier_for_a_redeemed_code_revokes_nothing(world: World
     assert (await world.refresh(tokens["refresh_token"])).status_code == 200
 
 
+@pytest.mark.proves("O21-16")
 async def test_parallel_refreshes_all_get_the_same_answer(world: World) -> None:
     tokens = await world.obtain_tokens()
     responses = await asyncio.gather(*(world.refresh(tokens["refresh_token"]) for _ in range(10)))
@@ -70,7 +75,7 @@ async def test_a_repeat_says_how_much_time_is_left(world: World) -> None:
     assert repeat == {**first, "expires_in": first["expires_in"] - 76}
 
 
-@pytest.mark.proves("MCP-15")
+@pytest.mark.proves("MCP-15", "O21-16", "BCP-5")
 async def test_a_refresh_token_reused_outside_the_window_ends_the_grant(world: World) -> None:
     tokens = await world.obtain_tokens()
     successor = (await world.refresh(tokens["refresh_token"])).json()["refresh_token"]
@@ -79,7 +84,7 @@ async def test_a_refresh_token_reused_outside_the_window_ends_the_grant(world: W
     assert (await world.refresh(successor)).json()["error"] == "invalid_grant"
 
 
-@pytest.mark.proves("MCP-15")
+@pytest.mark.proves("MCP-15", "O21-16", "BCP-5")
 async def test_a_repeat_after_the_successor_was_used_ends_the_grant(world: World) -> None:
     tokens = await world.obtain_tokens()
     second = (await world.refresh(tokens["refresh_token"])).json()["refresh_token"]

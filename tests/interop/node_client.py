@@ -41,9 +41,19 @@ class NodeClient:
 
 
 @asynccontextmanager
-async def run_node_client(world: InteropWorld, sdk: str) -> AsyncIterator[NodeClient]:
-    """A client of the SDK's version ``v1`` or ``v2``, ended with the block. Its complaints go to pytest's stderr."""
-    settings = {"sdk": sdk, "server": world.mcp_url, "clientId": world.client_id, "redirectUri": REDIRECT_URI}
+async def run_node_client(world: InteropWorld, sdk: str, **changes: str | None) -> AsyncIterator[NodeClient]:
+    """A client of the SDK's version ``v1`` or ``v2``, ended with the block. Its complaints go to pytest's stderr.
+
+    ``changes`` replace what the program is told: ``clientId`` None has it register, ``authMethod`` says for what.
+    """
+    settings: dict[str, str | None] = {
+        "sdk": sdk,
+        "server": world.mcp_url,
+        "clientId": world.client_id,
+        "redirectUri": REDIRECT_URI,
+        "authMethod": "none",
+        **changes,
+    }
     process = await asyncio.create_subprocess_exec(
         "node", PROGRAM, json.dumps(settings), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )

@@ -74,9 +74,12 @@ def browser(registered_browser: HeadlessBrowser) -> HeadlessBrowser:
 
 
 @asynccontextmanager
-async def connect(world: InteropWorld, browser: HeadlessBrowser, storage: AsyncKeyValue) -> AsyncIterator[Client[Any]]:
+async def connect(
+    world: InteropWorld, browser: HeadlessBrowser, storage: AsyncKeyValue, *, has_document: bool = True
+) -> AsyncIterator[Client[Any]]:
     browser.user = world.user
-    oauth = OAuth(client_metadata_url=world.client_id, token_storage=storage, callback_timeout=20)
+    document = world.client_id if has_document else None
+    oauth = OAuth(client_metadata_url=document, token_storage=storage, callback_timeout=20)
     try:
         async with Client(world.mcp_url, auth=oauth) as client:
             yield client
@@ -122,6 +125,16 @@ async def test_a_stored_token_serves_the_next_client_without_the_person(
             assert await call(client, "list_notes") == f"{world.client_id} may notes:read offline_access"
         assert world.asked == (2, 1)
         assert len(browser.visits) == 1
+
+
+async def test_without_a_document_it_registers(tmp_path: Path, browser: HeadlessBrowser) -> None:
+    async with (
+        run_interop_world(tmp_path) as world,
+        connect(world, browser, MemoryStore(), has_document=False) as client,
+    ):
+        assert (await call(client, "list_notes")).endswith(" may notes:read offline_access")
+        assert await call(client, "add_note", text="bread") == "noted bread"
+        assert world.host.requests == []
 
 
 async def test_a_client_without_a_document_is_told_before_a_browser_opens(

@@ -21,6 +21,7 @@ from flow_world import read_answer
 pytestmark = pytest.mark.anyio
 
 Mode = Literal["legacy", "auto"]
+Method = Literal["none", "client_secret_post", "client_secret_basic"]
 MODES: list[Mode] = ["legacy", "auto"]  # the handshake of 2025, and 2026-07-28
 
 
@@ -88,18 +89,21 @@ class Peer:
 
 
 @asynccontextmanager
-async def connect(person: Person, mode: Mode = "auto", *, storage: Storage | None = None) -> AsyncIterator[Peer]:
+async def connect(
+    person: Person, mode: Mode = "auto", *, storage: Storage | None = None, registers_for: Method | None = None
+) -> AsyncIterator[Peer]:
+    """``registers_for``: without a document, for this method."""
     provider = OAuthClientProvider(
         server_url=person.world.mcp_url,
         client_metadata=OAuthClientMetadata(
             redirect_uris=[AnyUrl(REDIRECT_URI)],
             grant_types=["authorization_code", "refresh_token"],
-            token_endpoint_auth_method="none",
+            token_endpoint_auth_method=registers_for or "none",
         ),
         storage=storage or Storage(),
         redirect_handler=person.redirect,
         callback_handler=person.wait,
-        client_metadata_url=person.world.client_id,
+        client_metadata_url=None if registers_for else person.world.client_id,
     )
     async with (
         httpx2.AsyncClient(auth=provider, trust_env=False, timeout=10) as http,
@@ -143,6 +147,23 @@ async def test_a_token_that_expired_on_the_servers_clock_alone_leads_to_the_pers
         world.expire_access_tokens()
         await peer.call("list_notes")
         assert world.asked == (2, 2)
+
+
+@pytest.mark.proves("MCP-1", "MCP-3")
+@pytest.mark.parametrize("method", ["none", "client_secret_post", "client_secret_basic"])
+async def test_without_a_document_it_registers_and_refreshes(tmp_path: Path, method: Method) -> None:
+    async with (
+        run_interop_world(tmp_path) as world,
+        connect(Person(world=world), registers_for=method) as peer,
+    ):
+        before = await peer.call("list_notes")
+        assert before.endswith(" may notes:read offline_access")
+        assert world.client_id not in before
+        world.expire_access_tokens()
+        peer.notice_expiry()
+        assert await peer.call("list_notes") == before
+        assert world.asked == (1, 2)
+        assert world.host.requests == []
 
 
 @pytest.mark.proves("CIMD-117")

@@ -47,6 +47,21 @@ async def test_it_refreshes_an_expired_token_after_the_server_restarted(tmp_path
 
 
 @BOTH
+@pytest.mark.parametrize("method", ["none", "client_secret_post", "client_secret_basic"])
+async def test_without_a_document_it_registers_and_refreshes(tmp_path: Path, sdk: str, method: str) -> None:
+    async with (
+        run_interop_world(tmp_path) as world,
+        run_node_client(world, sdk, clientId=None, authMethod=method) as client,
+    ):
+        before = await client.call("list_notes")
+        assert before["result"][0].endswith(" may notes:read")
+        world.expire_access_tokens()
+        assert await client.call("list_notes") == before
+        assert world.asked == (1, 2)
+        assert world.host.requests == []
+
+
+@BOTH
 async def test_it_finds_an_issuer_with_a_path(tmp_path: Path, sdk: str) -> None:
     async with run_interop_world(tmp_path, issuer_path="/tenant/auth") as world, run_node_client(world, sdk) as client:
         assert "result" in await client.call("list_notes")

@@ -260,6 +260,7 @@ def test_a_pkcs1_signature_with_rubbish_in_its_padding_is_refused() -> None:
 # JA-11, RS-03
 
 
+@pytest.mark.proves("AT-2")
 @pytest.mark.parametrize("typ", ["JWT", "client-authentication+jwt", "AT+JWT", "id+jwt", "", None, 1, ["at+jwt"]])
 def test_a_token_of_another_type_is_refused(typ: object) -> None:
     assert verify(sign_with(EC_KEY, {**HEADER, "typ": typ})) == Refused("type")

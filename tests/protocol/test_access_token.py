@@ -40,6 +40,7 @@ def find_reason(claims: dict[str, Any], *, now: float = NOW) -> str:
     return caught.value.reason
 
 
+@pytest.mark.proves("AT-1")
 def test_a_token_says_what_the_profile_wants_and_nothing_else() -> None:
     assert CLAIMS == {
         "iss": ISSUER,
@@ -49,6 +50,7 @@ def test_a_token_says_what_the_profile_wants_and_nothing_else() -> None:
         "exp": NOW + 300,
         "iat": NOW,
         "jti": "id",
+        "grant_id": "grant",
         "scope": "read",
     }
 
@@ -75,12 +77,13 @@ def test_a_good_token_is_read() -> None:
         expires_at=NOW + 300,
         jti="id",
         claims={**CLAIMS, "act": {"sub": "agent"}, "exp": NOW + 300.9},
+        grant_id="grant",
     )
     with pytest.raises(TypeError):
         token.claims["sub"] = "other"  # type: ignore[index]  # the claims are for reading
 
 
-@pytest.mark.proves("MCP-37")
+@pytest.mark.proves("MCP-37", "AT-2")
 @pytest.mark.parametrize(
     "issuer",
     [None, "", ISSUER + "/", ISSUER.upper(), "https://login.example.com:443", "https://other.example", [ISSUER], 1],
@@ -89,7 +92,7 @@ def test_the_issuer_is_compared_byte_for_byte(issuer: object) -> None:
     assert find_reason({**CLAIMS, "iss": issuer}) == "token.wrong_issuer"
 
 
-@pytest.mark.proves("MCP-37")
+@pytest.mark.proves("MCP-37", "AT-2")
 @pytest.mark.parametrize(
     "audience",
     [
@@ -119,14 +122,18 @@ def test_the_audience_may_be_an_array_of_us_alone() -> None:
     assert check({**CLAIMS, "aud": [RESOURCE]}).resource == RESOURCE
 
 
-@pytest.mark.proves("MCP-37")
+@pytest.mark.proves("MCP-37", "AT-2")
 @pytest.mark.parametrize("claim", ["iss", "sub", "aud", "client_id", "exp", "iat", "jti"])
 def test_every_claim_of_the_profile_is_needed(claim: str) -> None:
     reason = find_reason({name: value for name, value in CLAIMS.items() if name != claim})
     assert reason == {"iss": "token.wrong_issuer", "aud": "token.wrong_audience"}.get(claim, "token.claim_invalid")
 
 
-@pytest.mark.parametrize("claim", ["sub", "client_id", "jti"])
+def test_a_token_of_an_issuer_that_tells_of_no_grant_is_read_too() -> None:
+    assert check({name: value for name, value in CLAIMS.items() if name != "grant_id"}).grant_id == ""
+
+
+@pytest.mark.parametrize("claim", ["sub", "client_id", "jti", "grant_id"])
 @pytest.mark.parametrize("value", [None, "", 1, True, ["a"], {"a": 1}])
 def test_a_name_is_text(claim: str, value: object) -> None:
     assert find_reason({**CLAIMS, claim: value}) == "token.claim_invalid"

@@ -14,6 +14,7 @@ from nameplate.errors import AuthorizationError, AuthorizationPageError, Protoco
 from nameplate.protocol.authorization import (
     AuthorizationPolicy,
     AuthorizationRequest,
+    RegisteredClientId,
     build_error_redirect,
     build_success_redirect,
     check_authorization_request,
@@ -21,6 +22,7 @@ from nameplate.protocol.authorization import (
     is_refresh_allowed,
     parse_client,
 )
+from nameplate.protocol.client_id import ClientIdUrl
 from nameplate.protocol.client_metadata import ClientMetadata
 from nameplate.protocol.parameters import Parameters
 from nameplate.protocol.redirect_uri import RedirectTarget
@@ -89,7 +91,10 @@ def test_a_good_request_passes_every_check() -> None:
     [
         (None, "invalid_request", "authorization.client_id_missing"),
         ("", "invalid_request", "authorization.client_id_missing"),
-        ("my-app", "invalid_client", "client.unknown"),
+        ("my app", "invalid_client", "client.unknown"),
+        ("x" * 129, "invalid_client", "client.unknown"),
+        ("npd_\u0430", "invalid_client", "client.unknown"),
+        ("npd_a\n", "invalid_client", "client.unknown"),
         ("javascript:alert(1)", "invalid_client", "client.unknown"),
         (" https://app.example.com/client.json", "invalid_client", "client.unknown"),
         (ISSUER, "invalid_client", "client.own_url"),
@@ -109,6 +114,20 @@ def test_an_id_that_cannot_be_a_client_ends_on_our_own_page(client_id: str | Non
     with pytest.raises(AuthorizationPageError) as refused:
         parse_client(build_parameters(client_id=client_id), POLICY)
     assert (refused.value.code, refused.value.reason, refused.value.status) == (code, reason, 400)
+
+
+@pytest.mark.parametrize("policy", [POLICY, replace(POLICY, documents_enabled=False)])
+def test_any_other_plain_word_may_be_the_id_of_a_registered_client(policy: AuthorizationPolicy) -> None:
+    assert parse_client(build_parameters(client_id="npd_aA0-_"), policy) == RegisteredClientId(text="npd_aA0-_")
+
+
+@pytest.mark.proves("CIMD-13")
+@pytest.mark.parametrize("client_id", [CLIENT_ID, "https:x", "HTTPS://x", "http:npd_a", "https:"])
+def test_no_url_in_any_spelling_is_looked_up_as_a_registered_client(client_id: str) -> None:
+    try:
+        assert isinstance(parse_client(build_parameters(client_id=client_id), POLICY), ClientIdUrl)
+    except AuthorizationPageError as refused:
+        assert refused.reason.startswith("client_id.")  # noqa: PT017  (some are refused, others are URLs)
 
 
 @pytest.mark.proves("CIMD-110")
@@ -174,6 +193,7 @@ def test_a_registered_uri_that_the_operator_allows_is_where_the_answer_goes(
     assert target.registered in registered
 
 
+@pytest.mark.proves("O21-1", "O21-3", "O21-9")
 @pytest.mark.parametrize(
     ("changes", "code", "reason"),
     [
@@ -213,7 +233,7 @@ def test_a_bad_parameter_gets_the_code_that_the_specification_assigns(
     assert (refused.value.code, refused.value.reason) == (code, reason)
 
 
-@pytest.mark.proves("MCP-17")
+@pytest.mark.proves("MCP-17", "AT-3", "RES-2", "RES-4")
 @pytest.mark.parametrize(
     ("resources", "declared", "reason"),
     [
@@ -239,7 +259,8 @@ def test_a_request_for_no_declared_resource_is_invalid_target(
     [
         ({"response_types": ()}, "document.code_flow_missing"),
         ({"grant_types": ("refresh_token",), "grant_types_listed": True}, "document.code_flow_missing"),
-        ({"auth_methods": ("private_key_jwt",)}, "document.auth_method_unsupported"),
+        ({"auth_methods": ("tls_client_auth",)}, "document.auth_method_unsupported"),
+        ({"auth_methods": ("private_key_jwt",), "auth_signing_alg": "ES1"}, "document.signing_alg_unsupported"),
     ],
 )
 def test_a_document_that_does_not_list_the_code_flow_or_our_method_makes_an_unauthorized_client(
@@ -252,16 +273,17 @@ def test_a_document_that_does_not_list_the_code_flow_or_our_method_makes_an_unau
 
 def test_the_method_that_a_document_requires_is_named_for_its_developer() -> None:
     with pytest.raises(
-        AuthorizationError, match="requires private_key_jwt or tls_client_auth; this server performs none"
+        AuthorizationError,
+        match="requires tls_client_auth or client_secret_jwt; this server performs none, private_key",
     ):
-        check(build_parameters(), build_client(auth_methods=("private_key_jwt", "tls_client_auth")))
+        check(build_parameters(), build_client(auth_methods=("tls_client_auth", "client_secret_jwt")))
     with pytest.raises(AuthorizationError, match="requires an unknown method"):
         check(build_parameters(), build_client(auth_methods=('"><script>',)))
 
 
 @pytest.mark.proves("CIMD-66")
 def test_one_method_in_common_is_enough() -> None:
-    client = build_client(auth_methods=("private_key_jwt", "none"))
+    client = build_client(auth_methods=("tls_client_auth", "none"))
     assert check(build_parameters(), client).client == client
 
 
@@ -285,6 +307,39 @@ def test_the_person_is_asked_for_no_more_than_server_and_document_allow(
     requested: str | None, changes: dict[str, Any], scope: tuple[str, ...]
 ) -> None:
     assert check(build_parameters(scope=requested), build_client(**changes)).scope == scope
+
+
+@pytest.mark.parametrize(
+    ("requested", "registered", "scope"),
+    [
+        ("notes:write", ("notes:read",), ("notes:write",)),
+        ("notes:read notes:write", ("notes:read",), ("notes:read", "notes:write")),
+        (None, ("notes:read",), ("notes:read",)),
+        ("", ("notes:read",), ("notes:read",)),
+        (None, ("other:read", "notes:write", "offline_access"), ("notes:write", "offline_access")),
+        (None, ("other:read",), ("notes:read", "notes:write")),
+        (None, None, ("notes:read", "notes:write")),
+        ("offline_access", ("notes:read",), ("notes:read", "notes:write", "offline_access")),
+    ],
+)
+def test_the_scope_that_a_client_registered_itself_is_a_default_and_no_limit(
+    requested: str | None, registered: tuple[str, ...] | None, scope: tuple[str, ...]
+) -> None:
+    client = build_client(known_by="itself", scope=registered)
+    assert check(build_parameters(scope=requested), client).scope == scope
+
+
+def test_the_scope_that_the_operator_registered_is_a_limit() -> None:
+    client = build_client(known_by="operator", scope=("notes:read",))
+    assert check(build_parameters(scope="notes:read notes:write"), client).scope == ("notes:read",)
+
+
+def test_a_refusal_speaks_of_the_document_only_where_there_is_one() -> None:
+    registered = build_client(known_by="itself", auth_methods=("tls_client_auth",))
+    with pytest.raises(AuthorizationError, match="The client's registration requires tls_client_auth"):
+        check(build_parameters(), registered)
+    with pytest.raises(AuthorizationPageError, match="not one of those in the client's registration"):
+        choose_redirect_uri(build_parameters(redirect_uri="https://evil.example/cb"), registered, POLICY)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +387,7 @@ def read_query(url: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
 
 
-@pytest.mark.proves("MCP-6", "MCP-7")
+@pytest.mark.proves("MCP-6", "MCP-7", "O21-20", "ISS-1")
 @pytest.mark.parametrize("state", [None, "st-1", "a b&iss=evil", "\r\nSet-Cookie: a=b", "ü\u202e"])
 def test_a_success_brings_code_state_and_issuer_once_each(state: str | None) -> None:
     url = build_success_redirect(f"{REDIRECT_URI}?a=1&iss=evil&code=x", code="npc_1", state=state, issuer=ISSUER)
@@ -343,7 +398,7 @@ def test_a_success_brings_code_state_and_issuer_once_each(state: str | None) -> 
     assert read_query(url) == expected
 
 
-@pytest.mark.proves("MCP-6")
+@pytest.mark.proves("MCP-6", "O21-8", "ISS-1")
 def test_an_error_brings_code_description_state_and_issuer() -> None:
     error = AuthorizationError("access_denied", "The person declined.", reason="authorization.denied_by_person")
     url = build_error_redirect(REDIRECT_URI, error, state="st 1", issuer=ISSUER)

@@ -98,6 +98,7 @@ def test_a_challenge_names_the_error_first() -> None:
 PARAMETER = re.compile(r'(\w+)="([\x20\x21\x23-\x5B\x5D-\x7E]*)"(?:, |$)')
 
 
+@pytest.mark.proves("PRM-3")
 @given(st.text(), st.text(), st.lists(st.text()))
 def test_nothing_breaks_out_of_a_challenge(description: str, url: str, scope: list[str]) -> None:
     """RS-09."""

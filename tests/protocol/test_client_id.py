@@ -223,11 +223,13 @@ def test_a_public_name_stays_public_beside_a_declared_suffix() -> None:
     assert parse_client_id("https://www.acme.com/c", policy).port == 443
 
 
+@pytest.mark.proves("CIMD-14")
 @pytest.mark.parametrize("text", ["https://a", "HTTPS:x", "http://a/", "hTTp:", "https:"])
 def test_what_begins_like_a_web_url_claims_to_be_one(text: str) -> None:
     assert is_client_id_url(text)
 
 
+@pytest.mark.proves("CIMD-14")
 @pytest.mark.parametrize("text", ["", "http", "abc", "urn:https:", " https://a", "ftp://a", "ｈttps://a"])
 def test_other_identifiers_claim_nothing(text: str) -> None:
     assert not is_client_id_url(text)

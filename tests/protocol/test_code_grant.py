@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nameplate.errors import TokenError
+from nameplate.protocol.client_metadata import ClientMetadata
 from nameplate.protocol.code_grant import (
     CODE_SECONDS,
     REPLAY_REVOKES_AFTER_SECONDS,
     CodeRequest,
     build_code_refusal,
     check_code,
+    check_code_binding,
     derive_code,
+    is_code_burned,
     parse_code_request,
 )
 from nameplate.protocol.grant import AuthorizationCode, Grant
@@ -100,26 +103,20 @@ def test_neither_code_nor_verifier_are_printed_with_the_request() -> None:
 )
 def test_the_client_redeems_its_code_within_a_minute(request_changes: dict[str, Any], now: int) -> None:
     check_code(replace(REQUEST, **request_changes), CODE, GRANT, now)
+    check_code_binding(replace(REQUEST, **request_changes), CODE)
 
 
 def test_a_spent_code_goes_on_to_the_store_however_old_it_is() -> None:
     check_code(REQUEST, replace(CODE, spent_at=NOW + 1), GRANT, NOW + 3600)
 
 
-@pytest.mark.proves("CIMD-9")
+@pytest.mark.proves("CIMD-9", "O21-2", "O21-4", "O21-5")
 @pytest.mark.parametrize(
     ("request_changes", "code_changes", "grant_changes", "seconds", "reason"),
     [
         ({"client_id": "https://app.example.com/other.json"}, {}, {}, 0, "code.other_client"),
         ({"client_id": CLIENT_ID.upper()}, {}, {}, 0, "code.other_client"),
         ({"client_id": "https://app.example.com:443/client.json"}, {}, {}, 0, "code.other_client"),
-        ({"redirect_uri": "http://127.0.0.1:1/cb"}, {}, {}, 0, "code.other_redirect_uri"),
-        ({"redirect_uri": ""}, {}, {}, 0, "code.other_redirect_uri"),
-        ({"code_verifier": "w" * 43}, {}, {}, 0, "code.wrong_verifier"),
-        ({"code_verifier": VERIFIER[:-1]}, {}, {}, 0, "code.wrong_verifier"),
-        ({"code_verifier": CODE.code_challenge}, {}, {}, 0, "code.wrong_verifier"),
-        ({"code_verifier": "ü" * 43}, {}, {}, 0, "code.wrong_verifier"),
-        ({"code_verifier": "w" * 43}, {"spent_at": NOW}, {}, 20, "code.wrong_verifier"),
         ({}, {}, {}, CODE_SECONDS, "code.expired"),
         ({}, {}, {}, 86399, "code.expired"),
         ({}, {}, {"revoked_at": NOW}, 1, "code.grant_revoked"),
@@ -143,6 +140,39 @@ def test_whoever_else_comes_or_comes_too_late_gets_the_same_words(
     assert (refused.value.code, refused.value.status) == ("invalid_grant", 400)
 
 
+@pytest.mark.proves("O21-2", "O21-5")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"redirect_uri": "http://127.0.0.1:1/cb"}, "code.other_redirect_uri"),
+        ({"redirect_uri": ""}, "code.other_redirect_uri"),
+        ({"code_verifier": "w" * 43}, "code.wrong_verifier"),
+        ({"code_verifier": VERIFIER[:-1]}, "code.wrong_verifier"),
+        ({"code_verifier": CODE.code_challenge}, "code.wrong_verifier"),
+        ({"code_verifier": "ü" * 43}, "code.wrong_verifier"),
+    ],
+)
+def test_a_client_that_is_in_another_flow_gets_the_same_words(changes: dict[str, Any], reason: str) -> None:
+    for code in (CODE, replace(CODE, spent_at=NOW)):
+        with pytest.raises(TokenError) as refused:
+            check_code_binding(replace(REQUEST, **changes), code)
+        same = build_code_refusal("code.unknown")
+        assert (refused.value.code, refused.value.description) == (same.code, same.description)
+        assert refused.value.reason == reason
+
+
+def test_a_code_is_burned_by_whoever_could_have_been_its_client() -> None:
+    public = ClientMetadata(client_id=CLIENT_ID, redirect_uris=(REDIRECT_URI,))
+    either = replace(public, auth_methods=("private_key_jwt", "none"))
+    confidential = replace(public, auth_methods=("private_key_jwt",))
+    for client in (public, either, confidential):
+        assert is_code_burned("code.wrong_verifier", client)
+        assert is_code_burned("code.other_redirect_uri", client)
+        assert is_code_burned("code.other_client", client) == (client is not confidential)
+        for reason in ("code.expired", "code.grant_revoked", "client.auth_method_unsupported", "assertion.signature"):
+            assert not is_code_burned(reason, client)
+
+
 @given(st.text(st.characters()), st.text(st.characters()), st.none() | st.text(st.characters()))
 def test_nothing_but_the_client_with_its_verifier_passes(
     client_id: str, verifier: str, redirect_uri: str | None
@@ -151,4 +181,4 @@ def test_nothing_but_the_client_with_its_verifier_passes(
     with pytest.raises(TokenError):
         check_code(request, CODE, GRANT, NOW)
     with pytest.raises(TokenError):
-        check_code(replace(request, client_id=CLIENT_ID, redirect_uri=None), CODE, GRANT, NOW)
+        check_code_binding(replace(request, client_id=CLIENT_ID, redirect_uri=None), CODE)

@@ -17,6 +17,7 @@ from nameplate.protocol.parameters import (
 NAMES = ("client_id", "code", "resource", "scope", "state", "x")
 
 
+@pytest.mark.proves("O21-10")
 @pytest.mark.parametrize(
     ("raw", "name", "value"),
     [
@@ -42,6 +43,7 @@ def test_a_value_is_decoded_and_an_empty_one_counts_as_absent(raw: bytes, name: 
     assert parse_parameters(raw).get(name) == value
 
 
+@pytest.mark.proves("O21-10")
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [

@@ -28,6 +28,7 @@ def test_the_example_of_the_specification_is_proof() -> None:
     assert is_proof(VERIFIER, CHALLENGE)
 
 
+@pytest.mark.proves("O21-2")
 @pytest.mark.parametrize(
     "verifier",
     [
@@ -48,10 +49,12 @@ def test_any_other_verifier_is_no_proof(verifier: str) -> None:
     assert not is_proof(verifier, CHALLENGE)
 
 
+@pytest.mark.proves("O21-2", "O21-3")
 def test_a_verifier_that_equals_the_challenge_is_no_proof_as_with_plain() -> None:
     assert not is_proof(CHALLENGE, CHALLENGE)
 
 
+@pytest.mark.proves("O21-2")
 @pytest.mark.parametrize("length", [42, 43, 128, 129])
 def test_a_verifier_has_43_to_128_characters(length: int) -> None:
     assert is_code_verifier("a" * length) is (43 <= length <= 128)

@@ -48,7 +48,7 @@ def test_usable_entries_are_read(text: str, kind: str, host: str) -> None:
     assert read_redirect_uri(text) == RedirectUri(text=text, kind=kind, host=host)  # type: ignore[arg-type]
 
 
-@pytest.mark.proves("CIMD-84")
+@pytest.mark.proves("CIMD-84", "NAT-4")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -127,7 +127,7 @@ def test_script_like_schemes_are_known_in_every_disguise(scheme: str, form: str)
 
 
 # RU-01, RU-02
-@pytest.mark.proves("CIMD-80", "CIMD-82")
+@pytest.mark.proves("CIMD-80", "CIMD-82", "O21-6", "BCP-1")
 @pytest.mark.parametrize(
     "requested",
     [
@@ -173,7 +173,7 @@ def test_the_exact_string_matches() -> None:
 
 
 # RU-03, RU-04, K07, K15, K16
-@pytest.mark.proves("CIMD-81")
+@pytest.mark.proves("CIMD-81", "O21-6", "NAT-1")
 @pytest.mark.parametrize(
     ("registered", "requested"),
     [
@@ -196,7 +196,7 @@ def test_a_loopback_uri_matches_at_any_port(registered: str, requested: str) -> 
     assert (target.uri, target.registered, target.kind) == (requested, registered, "loopback")
 
 
-@pytest.mark.proves("CIMD-81", "CIMD-82")
+@pytest.mark.proves("CIMD-81", "CIMD-82", "O21-6")
 @pytest.mark.parametrize(
     ("registered", "requested"),
     [

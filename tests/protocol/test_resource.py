@@ -87,7 +87,7 @@ def test_any_text_has_a_canonical_form_or_none(text: str) -> None:
         assert build_canonical_resource(canonical) is not None
 
 
-@pytest.mark.proves("MCP-17")
+@pytest.mark.proves("MCP-17", "RES-2")
 @pytest.mark.parametrize(
     ("requested", "found"),
     [
@@ -110,6 +110,7 @@ def test_a_requested_resource_is_a_declared_one_or_none(requested: str, found: P
     assert find_resource(requested, [NOTES, MAIL]) is found
 
 
+@pytest.mark.proves("RES-4", "RES-5")
 @pytest.mark.parametrize(
     ("requested", "declared", "chosen"),
     [

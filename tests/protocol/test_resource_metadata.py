@@ -14,7 +14,7 @@ from nameplate.protocol.resource_metadata import (
 )
 
 
-@pytest.mark.proves("MCP-31")
+@pytest.mark.proves("MCP-31", "PRM-1")
 @pytest.mark.parametrize(
     ("resource", "path"),
     [
@@ -31,6 +31,7 @@ def test_the_well_known_part_stands_before_the_path(resource: str, path: str) ->
     assert build_metadata_url(resource) == "/".join(origin) + path
 
 
+@pytest.mark.proves("PRM-1", "PRM-5")
 def test_the_document_holds_identifiers_byte_for_byte() -> None:
     assert build_resource_metadata(
         "https://mcp.example.com/mcp",

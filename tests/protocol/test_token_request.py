@@ -11,11 +11,10 @@ from nameplate.errors import TokenError
 from nameplate.protocol.parameters import Parameters
 from nameplate.protocol.resource import ProtectedResource
 from nameplate.protocol.token_request import (
-    AUTH_METHODS,
     GRANT_TYPES,
+    check_client_admitted,
     choose_granted_resource,
     parse_grant_type,
-    parse_public_client_id,
 )
 
 CLIENT_ID = "https://app.example.com/client.json"
@@ -27,7 +26,6 @@ DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §5.2
 def test_only_what_is_served_is_a_grant_type() -> None:
     assert GRANT_TYPES == ("authorization_code", "refresh_token")
     assert [parse_grant_type(Parameters({"grant_type": name})) for name in GRANT_TYPES] == list(GRANT_TYPES)
-    assert AUTH_METHODS[0] == "none"
 
 
 @pytest.mark.parametrize(
@@ -51,43 +49,12 @@ def test_any_other_grant_type_is_refused(grant_type: str | None, code: str, reas
     assert (refused.value.code, refused.value.reason, refused.value.status) == (code, reason, 400)
 
 
-def test_a_public_client_names_itself_and_proves_nothing() -> None:
-    assert parse_public_client_id(Parameters({"client_id": CLIENT_ID, "client_secret": ""}), None) == CLIENT_ID
-
-
-@pytest.mark.proves("CIMD-62", "CIMD-114")
-@pytest.mark.parametrize(
-    ("values", "authorization", "code", "reason", "status"),
-    [
-        ({}, None, "invalid_request", "token.client_id_missing", 400),
-        ({"client_id": ""}, None, "invalid_request", "token.client_id_missing", 400),
-        ({"client_id": CLIENT_ID}, "Basic eDp5", "invalid_client", "client.authorization_header", 401),
-        ({"client_id": CLIENT_ID}, "", "invalid_client", "client.authorization_header", 401),
-        ({"client_id": CLIENT_ID}, "Bearer x", "invalid_client", "client.authorization_header", 401),
-        ({"client_id": CLIENT_ID, "client_secret": "s"}, None, "invalid_client", "client.auth_method_unsupported", 400),
-        (
-            {"client_id": CLIENT_ID, "client_secret": "s"},
-            "Basic x",
-            "invalid_client",
-            "client.authorization_header",
-            401,
-        ),
-        (
-            {"client_id": CLIENT_ID, "client_assertion": "a"},
-            None,
-            "invalid_client",
-            "client.auth_method_unsupported",
-            400,
-        ),
-        ({"client_assertion_type": "x"}, None, "invalid_client", "client.auth_method_unsupported", 400),
-    ],
-)
-def test_a_client_that_authenticates_is_never_taken_for_one_that_does_not(
-    values: dict[str, str], authorization: str | None, code: str, reason: str, status: int
-) -> None:
+def test_documents_may_be_switched_off() -> None:
+    check_client_admitted(CLIENT_ID, documents_enabled=True)
+    check_client_admitted("npk_1", documents_enabled=False)
     with pytest.raises(TokenError) as refused:
-        parse_public_client_id(Parameters(values), authorization)
-    assert (refused.value.code, refused.value.reason, refused.value.status) == (code, reason, status)
+        check_client_admitted(CLIENT_ID, documents_enabled=False)
+    assert (refused.value.code, refused.value.reason) == ("invalid_client", "client.cimd_disabled")
 
 
 @pytest.mark.parametrize(
@@ -130,17 +97,12 @@ def find_refusal(read: Callable[[], object]) -> TokenError | None:
 hostile = st.text(st.characters(), max_size=30)
 
 
-@given(
-    st.dictionaries(st.sampled_from(["grant_type", "client_id", "client_secret", "client_assertion"]), hostile),
-    st.none() | hostile,
-    st.lists(hostile, max_size=2),
-)
+@given(st.dictionaries(st.sampled_from(["grant_type", "client_id"]), hostile), st.lists(hostile, max_size=2))
 def test_whatever_is_sent_it_is_read_or_refused_in_words_that_can_be_sent(
-    values: dict[str, str], authorization: str | None, resources: list[str]
+    values: dict[str, str], resources: list[str]
 ) -> None:
     parameters = Parameters(values, tuple(resources))
     for read in (
-        lambda: parse_public_client_id(parameters, authorization),
         lambda: choose_granted_resource(parameters, NOTES.identifier, (NOTES,)),
         lambda: parse_grant_type(parameters),
     ):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import anyio.to_thread
 import httpx2
@@ -89,8 +90,9 @@ def build_claims(*, now: float | None = None, **changes: Any) -> dict[str, Any]:
 class IssuerHost:
     """The published half of an authorization server: metadata and keys, and what was asked for.
 
-    ``documents`` maps a path to a JSON document, or to bytes that are sent as they are; ``statuses`` to a status other
-    than 200. While ``is_held`` is set, nothing is answered.
+    ``documents`` maps a path to a JSON document, to bytes that are sent as they are, or to a function that makes the
+    document of the form that was posted; ``statuses`` to a status other than 200. ``credentials`` are the Authorization
+    headers that came, with their paths. While ``held`` is not set, nothing is answered.
     """
 
     origin: str
@@ -99,6 +101,7 @@ class IssuerHost:
     documents: dict[str, Any] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    credentials: list[tuple[str, str]] = field(default_factory=list)
     held: threading.Event | None = None
 
     def __post_init__(self) -> None:
@@ -126,7 +129,10 @@ class IssuerHost:
         """Answer what was put into ``documents``; the keys as they are now."""
         path = scope["path"]
         self.asked.append(path)
+        self.credentials += [(path, value.decode()) for name, value in scope["headers"] if name == b"authorization"]
         document = self.documents.get(path, publish_keys(self.keys) if path == "/jwks" else None)
+        if callable(document):
+            document = document(dict(parse_qsl((await receive())["body"].decode())))
         status = self.statuses.get(path, 404 if document is None else 200)
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         headers = [(b"content-type", b"application/json"), (b"location", b"/jwks")]

@@ -1,6 +1,7 @@
 """The official MCP SDK's server behind our guard, and its own client in front of it, over a socket."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -21,7 +22,9 @@ from starlette.types import ASGIApp
 from nameplate.errors import ConfigurationError
 from nameplate.integrations.mcp import McpOptions, NameplateTokenVerifier, protect_mcp
 from nameplate.jose import SigningKey
-from nameplate.resource import ProtectedApp, ResourceOptions, StaticKeys, current_access_token
+from nameplate.protocol.revocation import build_revoked_grants
+from nameplate.resource import ProtectedApp, ResourceOptions, RevocationFeed, StaticKeys, current_access_token
+from nameplate.secret import Secret
 
 Mode = Literal["legacy", "auto"]
 MODES: list[Mode] = ["legacy", "auto"]  # the handshake of 2025, and 2026-07-28
@@ -399,6 +402,22 @@ def test_the_verifier_accepts_nothing_while_no_key_can_be_had() -> None:
             house.host.statuses["/jwks"] = 500
             verifier = NameplateTokenVerifier(issuer=house.host.issuer, resource="https://mcp.example.com")
             assert await verifier.verify_token(house.host.sign(aud="https://mcp.example.com")) is None
+            await verifier.aclose()
+
+    asyncio.run(run())
+
+
+def test_the_verifier_refuses_what_was_revoked_if_it_is_told_how_to_know() -> None:
+    async def run() -> None:
+        with run_issuers() as house:
+            host = house.host
+            feed = RevocationFeed(resource_server_id="notes", secret=Secret("geheim"))
+            verifier = NameplateTokenVerifier(issuer=host.issuer, resource="https://mcp.example.com", revocation=feed)
+            now = int(time.time())
+            host.documents["/revocations"] = build_revoked_grants(["g1"], issuer=host.issuer, now=now, since=now - 600)
+            revoked, good = (host.sign(aud="https://mcp.example.com", grant_id=grant_id) for grant_id in ("g1", "g2"))
+            assert await verifier.verify_token(revoked) is None
+            assert await verifier.verify_token(good) is not None
             await verifier.aclose()
 
     asyncio.run(run())

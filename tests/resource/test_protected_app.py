@@ -169,7 +169,7 @@ def test_a_malformed_header_is_a_bad_request(resource: Resource, value: str) -> 
 STRANGER = SigningKey.generate()
 
 
-@pytest.mark.proves("MCP-33", "MCP-37")
+@pytest.mark.proves("MCP-33", "MCP-37", "AT-2")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -312,7 +312,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_message_harms_nobody(resourc
 # Metadata
 
 
-@pytest.mark.proves("MCP-30", "MCP-31")
+@pytest.mark.proves("MCP-30", "MCP-31", "PRM-1", "PRM-5")
 @pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"])
 def test_the_metadata_is_served_to_everybody_at_both_places(resource: Resource, path: str) -> None:
     """MCP-30, MCP-31, MD-04."""

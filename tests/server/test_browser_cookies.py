@@ -30,12 +30,14 @@ def read_set_cookie(response: Response) -> tuple[str, str, dict[str, str]]:
     return name, morsel.value, {key: value for key, value in morsel.items() if value}
 
 
+@pytest.mark.proves("O21-24")
 def test_a_bearer_value_has_256_random_bits_and_says_what_it_is() -> None:
     values = {new_bearer_value("npx") for _ in range(100)}
     assert len(values) == 100
     assert all(value.startswith("npx_") and len(value) == 4 + 43 for value in values)
 
 
+@pytest.mark.proves("MCP-82")
 @pytest.mark.parametrize("purpose", ["browser", "session"])
 def test_a_cookie_comes_back_as_the_hash_of_what_was_handed_out(purpose: str) -> None:
     response = Response()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nameplate.server.pages.render import form_action_source, page_headers
 
 
+@pytest.mark.proves("O21-18", "O21-25", "BCP-8")
 def test_every_page_comes_with_its_headers() -> None:
     headers = page_headers(form_action="")
     assert headers["Content-Security-Policy"] == (

@@ -14,13 +14,17 @@ from nameplate.server.pages.render import STYLESHEET, render_consent
 from nameplate.server.pages.views import ReturnLink, ScopeView
 from page_samples import (
     CONSENT,
+    CONSENT_BY_OPERATOR,
     CONSENT_LOOPBACK,
     CONSENT_PRIVATE_USE,
+    CONSENT_UNVERIFIED,
     ERROR,
     HOSTILE,
     PAGES,
     SIGN_IN,
     SIGN_IN_FAILED,
+    SIGN_IN_UNVERIFIED,
+    View,
     hostile,
     render,
 )
@@ -119,7 +123,7 @@ def test_nothing_runs_and_nothing_is_styled_in_place(page: Page) -> None:
         assert not [name for name in attributes if name.startswith("on") or name in {"style", "srcset", "formaction"}]
 
 
-@pytest.mark.proves("CIMD-94")
+@pytest.mark.proves("CIMD-94", "O21-25")
 def test_nothing_is_loaded_from_another_host(page: Page) -> None:
     assert [link["href"] for link in page.all("link") if not link["href"].startswith("data:")] == ["/static/style.css"]
     assert not [attributes for _, attributes in page.elements if "src" in attributes or "xlink:href" in attributes]
@@ -150,7 +154,7 @@ def test_every_link_is_fit_and_leads_away_without_a_trace(page: Page) -> None:
         assert link["href"].startswith("https://")
 
 
-@pytest.mark.proves("CIMD-96")
+@pytest.mark.proves("CIMD-96", "O21-20")
 @pytest.mark.parametrize("name", HOSTILE_PAGES)
 def test_hostile_text_stays_text(name: str) -> None:
     content = render(HOSTILE_PAGES[name]).decode()
@@ -254,6 +258,50 @@ def test_a_name_at_another_host_does_not_displace_the_host() -> None:
     content = render(replace(CONSENT, client_host="evil.example", client_name="Google Docs")).decode()
     assert content.index("<strong>evil.example</strong>") < content.index("Google Docs")
     assert Page(content.encode()).text("title") == "Allow evil.example to use Team Notes?"
+
+
+# Clients that nobody vouches for: decision 13, CP-05, DC-05
+
+
+@pytest.mark.proves("CIMD-91")
+@pytest.mark.parametrize("view", [CONSENT_UNVERIFIED, SIGN_IN_UNVERIFIED])
+def test_a_client_that_registered_itself_is_not_verified_and_its_name_comes_after_that(view: View) -> None:
+    content = render(view).decode()
+    assert ("p", "Not verified: registered by itself") in Page(content.encode()).texts
+    assert content.index("Not verified:") < content.index("“<bdi>Claude</bdi>”")
+    assert "Its document lies on" not in content
+    assert "no host" not in content
+    assert '<span class="monogram" aria-hidden="true">?</span>' in content
+
+
+def test_the_question_about_a_client_that_registered_itself_does_not_repeat_its_name() -> None:
+    page = Page(render(CONSENT_UNVERIFIED))
+    assert page.text("title") == "Allow an unverified application to use Team Notes?"
+    assert "Claude" not in page.text("h1")
+    assert ("p", "Nothing about it is checked. Any program can register under this name.") in page.texts
+    assert "Registered as" in [text for tag, text in page.texts if tag == "dt"]
+
+
+@pytest.mark.proves("CIMD-91")
+def test_a_client_that_the_operator_registered_has_its_name_from_there() -> None:
+    page = Page(render(CONSENT_BY_OPERATOR))
+    assert page.text("title") == "Allow Billing robot to use Team Notes?"
+    assert ("p", "Registered by whoever runs this server") in page.texts
+    assert ("p", "Billing robot") in page.texts
+    for claim in ("Not verified", "It calls itself", "Only the host is checked", "Its document"):
+        assert claim not in render(CONSENT_BY_OPERATOR).decode()
+
+
+def test_whatever_stands_for_a_client_that_is_not_known_here_is_not_verified() -> None:
+    view = replace(CONSENT, known_by="a kind to come")  # type: ignore[arg-type]
+    assert "Not verified" in render(view).decode()
+
+
+@pytest.mark.parametrize("name", [None, "", "\u200b\u202e"])
+def test_a_client_that_registered_itself_without_a_visible_name_is_said_to_have_none(name: str | None) -> None:
+    content = render(replace(CONSENT_UNVERIFIED, client_name=name)).decode()
+    assert "It gives itself no name" in content
+    assert "under this name" not in content
 
 
 @pytest.mark.parametrize("name", [None, "", "\u200b\u202e"])

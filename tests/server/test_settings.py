@@ -238,7 +238,7 @@ def test_a_configuration_that_can_work_is_accepted(changes: dict[str, Any], monk
     assert settings.issuer == merge(**changes)["issuer"]
 
 
-@pytest.mark.proves("CIMD-33", "CIMD-34")
+@pytest.mark.proves("CIMD-33", "CIMD-34", "ASM-1")
 @pytest.mark.parametrize(
     ("changes", "setting", "said"),
     [
@@ -347,7 +347,8 @@ def test_a_configuration_that_can_work_is_accepted(changes: dict[str, Any], monk
         ({"tokens": {"access_token_seconds": "soon"}}, "tokens.access_token_seconds", "integer"),
         ({"tokens": {"grant_seconds": 3600}}, "tokens.refresh_token_seconds", "exceeds tokens.grant_seconds"),
         ({"tokens": {"pending_authorization_seconds": 5}}, "tokens.pending_authorization_seconds", "60"),
-        ({"store": {"url": "postgresql://localhost/x"}}, "store.url", "sqlite:///"),
+        ({"store": {"url": "mysql://localhost/x"}}, "store.url", "postgresql://"),
+        ({"store": {"url": "postgresql://localhost"}}, "store.url", "names no database"),
         ({"store": {"url": "sqlite:///:memory:"}}, "store.url", "path of a file"),
         ({"store": {"url": "sqlite:///"}}, "store.url", "path of a file"),
     ],

@@ -11,7 +11,7 @@ import sys
 from nameplate.errors import StoreError
 from nameplate.ports.store import Redeemed
 from nameplate.stores.sqlite import SqliteStore
-from nameplate.testing.store_samples import NOW, approve_sample, sample_code
+from nameplate.testing.store_samples import NOW, PROOF, approve_sample, sample_code
 
 AT_ONCE = 16
 
@@ -23,7 +23,11 @@ async def approve(store: SqliteStore, number: int) -> bool:
 
 async def redeem(store: SqliteStore, number: int) -> bool:
     verdict = await store.redeem_code(
-        sample_code(f"{number}").code_hash, refresh_token=None, now=NOW, replay_revokes_after_seconds=10
+        sample_code(f"{number}").code_hash,
+        refresh_token=None,
+        proof=PROOF,
+        now=NOW,
+        replay_revokes_after_seconds=10,
     )
     return isinstance(verdict, Redeemed)
 

@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nameplate.ports.store import Repeated, Rotated, Spending
+from nameplate.ports.store import GrantFilter, Repeated, Rotated, Spending
+from nameplate.protocol.audit import AuditFilter
+from nameplate.protocol.client_proof import ClientProof
 from nameplate.stores import (
+    sqlite_assertions,
     sqlite_audit,
     sqlite_authorizations,
     sqlite_budgets,
+    sqlite_clients,
     sqlite_codes,
     sqlite_documents,
     sqlite_grants,
@@ -24,22 +29,27 @@ from nameplate.stores import (
     sqlite_refresh_tokens,
 )
 from nameplate.stores.sqlite_file import connect_writer, make_durable
+from nameplate.stores.sqlite_lister import Listing, load_stretch
 from nameplate.stores.sqlite_schema import migrate
-from nameplate.stores.sqlite_sweep import SWEEPS, Swept
+from nameplate.stores.sqlite_sweep import Swept, build_sweeps
 from nameplate.testing.store_samples import (
     BROWSER,
     NOW,
+    sample_assertion,
+    sample_client,
     sample_code,
     sample_document,
     sample_grant,
     sample_pending,
     sample_refresh_token,
+    sample_rotation,
     sample_session,
     sample_signing_key,
 )
 
 FEW, MANY = 20, 1000
-LATE = NOW + 365 * 86400
+DAY = 86400
+LATE = NOW + 365 * DAY
 
 Operation = Callable[[sqlite3.Connection, str], object]
 
@@ -59,26 +69,24 @@ def approve(connection: sqlite3.Connection, name: str) -> object:
     )
 
 
+def prove(name: str) -> ClientProof:
+    return ClientProof(auth_method="private_key_jwt", client_keys="keys", assertion=sample_assertion(name))
+
+
 def redeem(connection: sqlite3.Connection, name: str) -> object:
     return sqlite_codes.redeem_code(
         connection,
         code_hash=sample_code(name).code_hash,
         refresh_token=sample_refresh_token(name),
+        proof=prove(f"code {name}"),
         now=NOW,
         replay_revokes_after_seconds=10,
     )
 
 
 def rotate(connection: sqlite3.Connection, name: str) -> Rotated | Repeated:
-    rotation = sqlite_refresh_tokens.Rotation(
-        token_hash=sample_refresh_token(name).token_hash,
-        successor=sample_refresh_token(f"successor of {name}"),
-        sealed_answer=b"answer",
-        now=NOW,
-        repeat_seconds=120,
-        repeat_limit=10,
-    )
-    verdict = sqlite_refresh_tokens.rotate_refresh_token(connection, rotation)
+    rotation = sample_rotation(name, f"successor of {name}")
+    verdict = sqlite_refresh_tokens.rotate_refresh_token(connection, rotation=rotation, now=NOW)
     assert isinstance(verdict, Rotated | Repeated)
     return verdict
 
@@ -99,7 +107,16 @@ def record_document(connection: sqlite3.Connection, name: str) -> None:
     sqlite_documents.record_document(connection, document=sample_document(name))
 
 
-STORED = (record, approve, redeem, rotate, start_session, record_subject, spend, record_document)
+def record_client(connection: sqlite3.Connection, name: str) -> object:
+    return sqlite_clients.record_client(connection, client=sample_client(name), limit=10**6, now=NOW)
+
+
+def list_some(connection: sqlite3.Connection, listing: Listing[Any]) -> None:
+    found, _ = load_stretch(connection, listing=listing, after=5, limit=9)
+    assert len(found) == 9
+
+
+STORED = (record, approve, redeem, rotate, start_session, record_subject, spend, record_document, record_client)
 
 # What is done to things that are there already, then to a name that nothing has.
 OPERATIONS: dict[str, Operation] = {
@@ -137,9 +154,35 @@ OPERATIONS: dict[str, Operation] = {
     "revoke_grant": lambda connection, name: sqlite_grants.revoke_grant(
         connection, grant_id=sample_grant(name).id, reason="test", now=NOW
     ),
-    "load_events": lambda connection, name: sqlite_audit.load_events(connection, after_id=5, limit=10),
+    "load_grant": lambda connection, name: sqlite_grants.load_grant(connection, grant_id=sample_grant(name).id),
+    "load_revocations": lambda connection, name: sqlite_grants.load_revocations(
+        connection, resource=sample_grant(name).resource, since=NOW
+    ),
+    "list_grants": lambda connection, name: list_some(connection, sqlite_grants.build_grant_listing(GrantFilter())),
+    "list_grants, narrowed": lambda connection, name: list_some(
+        connection, sqlite_grants.build_grant_listing(GrantFilter(subject=sample_grant().subject, live_at=NOW))
+    ),
+    "record_assertion": lambda connection, name: sqlite_assertions.record_assertion(
+        connection, use=sample_assertion(f"code {name}"), now=NOW
+    ),
+    "end_sessions": lambda connection, name: sqlite_people.end_sessions(connection, subject=name, now=NOW),
+    "list_subjects": lambda connection, name: list_some(connection, sqlite_people.SUBJECTS),
+    "load_client": lambda connection, name: sqlite_clients.load_client(
+        connection, client_id=sample_client(name).client_id
+    ),
+    "list_clients": lambda connection, name: list_some(connection, sqlite_clients.CLIENTS),
+    "remove_client": lambda connection, name: sqlite_clients.remove_client(
+        connection, client_id=sample_client(name).client_id, now=NOW
+    ),
+    "load_audit_events": lambda connection, name: list_some(
+        connection, sqlite_audit.build_event_listing(AuditFilter(since=NOW, names=("code.redeemed",)))
+    ),
+    "load_audit_events, since the future": lambda connection, name: sqlite_audit.find_start(connection, since=LATE),
     "record_signing_key": lambda connection, name: sqlite_keys.record_signing_key(
-        connection, key=sample_signing_key("one")
+        connection, key=sample_signing_key("one"), latest=None
+    ),
+    "drop_signing_key": lambda connection, name: sqlite_keys.drop_signing_key(
+        connection, kid=sample_signing_key(name).kid, now=NOW
     ),
 }
 
@@ -153,7 +196,7 @@ def open_filled(path: Path, count: int) -> Iterator[sqlite3.Connection]:
     for number in range(count):
         for store in STORED:
             store(connection, f"filling {number}")
-    sqlite_keys.record_signing_key(connection, key=sample_signing_key())
+    sqlite_keys.record_signing_key(connection, key=sample_signing_key(), latest=None)
     yield connection
     connection.close()
 
@@ -178,10 +221,10 @@ def measure(path: Path, count: int) -> dict[str, int]:
         for name, operation in OPERATIONS.items():
             steps[name] = count_steps(connection, partial(operation, connection, "filling 7"))
             steps[f"{name}, unknown"] = count_steps(connection, partial(operation, connection, "unknown"))
-        for number, sweep in enumerate(SWEEPS):
-            steps[f"idle sweep {number}"] = count_steps(connection, partial(sweep, connection, now=0, limit=9))
-        for number, sweep in enumerate(SWEEPS):
-            steps[f"sweep {number}"] = count_steps(connection, partial(sweep, connection, now=LATE, limit=9))
+        for number, sweep in enumerate(build_sweeps(now=0, audit_before=0)):
+            steps[f"idle sweep {number}"] = count_steps(connection, partial(sweep, connection, limit=9))
+        for number, sweep in enumerate(build_sweeps(now=LATE, audit_before=LATE)):
+            steps[f"sweep {number}"] = count_steps(connection, partial(sweep, connection, limit=9))
         return steps
 
 
@@ -201,9 +244,11 @@ def test_an_ended_grant_that_is_still_referred_to_is_put_off_and_not_looked_at_e
     with open_filled(tmp_path / "store.sqlite", FEW) as connection:
         for number in range(FEW):
             sqlite_grants.revoke_grant(connection, grant_id=sample_grant(f"filling {number}").id, reason="", now=NOW)
-        sweep_grants = SWEEPS[-1]
-        assert sweep_grants(connection, now=NOW, limit=100) == Swept(examined=FEW, deleted=0)
-        assert sweep_grants(connection, now=NOW, limit=100) == Swept(examined=0, deleted=0)
+        [*_, sweep_grants, _] = build_sweeps(now=NOW + DAY - 1, audit_before=0)
+        assert sweep_grants(connection, limit=100) == Swept(examined=0, deleted=0)
+        [*_, sweep_grants, _] = build_sweeps(now=NOW + DAY, audit_before=0)
+        assert sweep_grants(connection, limit=100) == Swept(examined=FEW, deleted=0)
+        assert sweep_grants(connection, limit=100) == Swept(examined=0, deleted=0)
 
 
 def test_a_document_costs_the_sweep_no_more_because_its_client_has_many_grants(tmp_path: Path) -> None:
@@ -211,9 +256,22 @@ def test_a_document_costs_the_sweep_no_more_because_its_client_has_many_grants(t
         with open_filled(tmp_path / f"{count}.sqlite", count) as connection:
             document = sample_document(last_good_until=NOW)
             sqlite_documents.record_document(connection, document=document)
-            sweep_documents = SWEEPS[-2]
-            steps = count_steps(connection, lambda: sweep_documents(connection, now=NOW, limit=9))
+            [*_, sweep_documents, _, _, _] = build_sweeps(now=NOW, audit_before=0)
+            steps = count_steps(connection, lambda: sweep_documents(connection, limit=9))
             assert sqlite_documents.load_document(connection, client_id=document.client_id) == document
+            return steps
+
+    assert measure_sweep(MANY) <= measure_sweep(FEW) * 1.1 + 5
+
+
+def test_a_registered_client_costs_the_sweep_no_more_because_it_has_many_grants(tmp_path: Path) -> None:
+    def measure_sweep(count: int) -> int:
+        with open_filled(tmp_path / f"{count}.sqlite", count) as connection:
+            client = sample_client(client_id=sample_grant().client_id, expires_at=NOW)
+            sqlite_clients.record_client(connection, client=client, limit=10**6, now=NOW)
+            [*_, sweep_clients, _, _] = build_sweeps(now=NOW, audit_before=0)
+            steps = count_steps(connection, lambda: sweep_clients(connection, limit=9))
+            assert sqlite_clients.load_client(connection, client_id=client.client_id) == client
             return steps
 
     assert measure_sweep(MANY) <= measure_sweep(FEW) * 1.1 + 5

@@ -1,28 +1,41 @@
 """The contract suite finds the mistakes that stores make: each store here makes one, and must fail."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from nameplate.ports.store import (
+    AssertionReplayed,
     ChallengeSpent,
+    Full,
+    GrantFilter,
+    Recorded,
     Redeemed,
     Repeated,
     Rotated,
+    Rotation,
     Spending,
     Store,
     StoredDocument,
+    StoredSigningKey,
     Unknown,
 )
+from nameplate.protocol.audit import AuditEvent, AuditFilter
+from nameplate.protocol.client_proof import AssertionUse, ClientProof
+from nameplate.protocol.grant import Grant
+from nameplate.protocol.registered_client import RegisteredClient
+from nameplate.stores import sqlite_keys
 from nameplate.stores.sqlite import SqliteStore
 from nameplate.testing.store_contract import StoreContract
-from nameplate.testing.store_samples import sample_pending
+from nameplate.testing.store_samples import NOW, sample_pending
 
 CONTRACT = StoreContract()
+MONTH = 30 * 86400
 
 
 class ChecksThenRedeems(SqliteStore):
@@ -38,17 +51,17 @@ class ChecksThenRedeems(SqliteStore):
 class RotatesAgain(SqliteStore):
     """Gives each caller the token of its own answer."""
 
-    async def rotate_refresh_token(self, token_hash: bytes, **given: Any) -> Any:
-        verdict = await super().rotate_refresh_token(token_hash, **given)
-        found = await self.load_refresh_token(token_hash)
+    async def rotate_refresh_token(self, rotation: Rotation, now: int) -> Any:
+        verdict = await super().rotate_refresh_token(rotation, now)
+        found = await self.load_refresh_token(rotation.token_hash)
         return Rotated(found[1]) if isinstance(verdict, Repeated) and isinstance(found, tuple) else verdict
 
 
 class RepeatsForEver(SqliteStore):
     """Ignores the limit on repeats."""
 
-    async def rotate_refresh_token(self, token_hash: bytes, **given: Any) -> Any:
-        return await super().rotate_refresh_token(token_hash, **{**given, "repeat_limit": 10**6})
+    async def rotate_refresh_token(self, rotation: Rotation, now: int) -> Any:
+        return await super().rotate_refresh_token(replace(rotation, repeat_limit=10**6), now)
 
 
 class ConsumesBeforeTheChallenge(SqliteStore):
@@ -125,8 +138,8 @@ class CountsTheLastRefusal(SqliteStore):
 class SweepsTooEarly(SqliteStore):
     """Deletes what a replay would have to meet."""
 
-    async def sweep(self, now: int, *, limit: int) -> int:
-        return await super().sweep(now + 86400, limit=limit)
+    async def sweep(self, now: int, *, limit: int, audit_before: int = 0) -> int:
+        return await super().sweep(now + 86400, limit=limit, audit_before=audit_before and audit_before + 1)
 
 
 class HidesTheWrittenSession(SqliteStore):
@@ -134,6 +147,170 @@ class HidesTheWrittenSession(SqliteStore):
 
     async def load_session(self, id_hash: bytes, now: int) -> Any:
         return Unknown()
+
+
+class RedeemsThenAsksForTheAssertion(SqliteStore):
+    """Looks at the assertion when the code is spent already."""
+
+    async def redeem_code(self, code_hash: bytes, *, proof: ClientProof, now: int, **given: Any) -> Any:
+        verdict = await super().redeem_code(code_hash, proof=replace(proof, assertion=None), now=now, **given)
+        if proof.assertion is not None and not await self.record_assertion(proof.assertion, now):
+            return AssertionReplayed()
+        return verdict
+
+
+class ChecksThenUsesTheAssertion(SqliteStore):
+    """Reads whether the assertion was used, then uses it: two callers may read before either uses it."""
+
+    used: ClassVar[set[bytes]] = set()
+
+    async def record_assertion(self, use: AssertionUse, now: int) -> bool:
+        known = use.use_hash in self.used
+        await asyncio.sleep(0)
+        self.used.add(use.use_hash)
+        return not known
+
+
+class ForgetsTheAssertionsOfRefusals(SqliteStore):
+    """Records the use together with what it bought."""
+
+    async def redeem_code(self, code_hash: bytes, *, proof: ClientProof, now: int, **given: Any) -> Any:
+        verdict = await super().redeem_code(code_hash, proof=replace(proof, assertion=None), now=now, **given)
+        if isinstance(verdict, Redeemed) and proof.assertion is not None:
+            await self.record_assertion(proof.assertion, now)
+        return verdict
+
+
+class ForgetsTheNewProof(SqliteStore):
+    """Goes by what the client proved at its first token."""
+
+    async def rotate_refresh_token(self, rotation: Rotation, now: int) -> Any:
+        found = await self.load_refresh_token(rotation.token_hash)
+        if isinstance(found, tuple):
+            proof = replace(rotation.proof, auth_method=found[1].auth_method, client_keys=found[1].client_keys)
+            rotation = replace(rotation, proof=proof)
+        return await super().rotate_refresh_token(rotation, now)
+
+
+class ListsWhatItFinds(SqliteStore):
+    """Narrows the page, not the list."""
+
+    async def list_grants(self, which: GrantFilter, *, after: int = 0, limit: int = 100) -> list[tuple[int, Grant]]:
+        page = await super().list_grants(GrantFilter(), after=after, limit=limit)
+        return [(number, grant) for number, grant in page if which.username in ("", grant.username)]
+
+
+class ForgetsRevocations(SqliteStore):
+    """Deletes a revoked grant as soon as nothing refers to it."""
+
+    async def sweep(self, now: int, *, limit: int, audit_before: int = 0) -> int:
+        return await super().sweep(now + 1, limit=limit, audit_before=audit_before)
+
+
+class CountsThenRegisters(SqliteStore):
+    """Counts the clients, then registers another one."""
+
+    async def record_client(self, client: RegisteredClient, *, limit: int, now: int) -> Recorded | Full:
+        counted = len(await self.list_clients())
+        return await super().record_client(client, limit=10**6, now=now) if counted < limit else Full()
+
+
+class RemovesTheClientAlone(SqliteStore):
+    """Leaves what the client was granted."""
+
+    async def remove_client(self, client_id: str, now: int) -> int | None:
+        held = await self.list_grants(GrantFilter(client_id=client_id, live_at=now))
+        await self._writer.run(lambda connection: connection.execute("DELETE FROM clients"))
+        return len(held)
+
+
+class SweepsClientsByTheirAge(SqliteStore):
+    """Forgets a client although it has a live grant."""
+
+    async def sweep(self, now: int, *, limit: int, audit_before: int = 0) -> int:
+        delete = "DELETE FROM clients WHERE expires_at <= ?"
+        await self._writer.run(lambda connection: connection.execute(delete, (now,)))
+        return await super().sweep(now, limit=limit, audit_before=audit_before)
+
+
+class SucceedsWhateverIsThere(SqliteStore):
+    """Reads which key is the latest, then stores the next one."""
+
+    async def record_signing_key(self, key: StoredSigningKey, *, latest: str | None) -> Sequence[StoredSigningKey]:
+        keys = await self.load_signing_keys()
+        await asyncio.sleep(0)
+        if (keys[0].kid if keys else None) != latest:
+            return keys
+
+        def append(connection: sqlite3.Connection) -> Sequence[StoredSigningKey]:
+            stored = sqlite_keys.load_signing_keys(connection)
+            return sqlite_keys.record_signing_key(connection, key=key, latest=stored[0].kid if stored else None)
+
+        return await self._writer.run(append)
+
+
+class SealsBlindly(SqliteStore):
+    """Reads what a key is sealed as, then seals it anew."""
+
+    async def reseal_signing_key(self, kid: str, *, before: bytes, after: bytes) -> bool:
+        [sealed] = [key.sealed_jwk for key in await self.load_signing_keys() if key.kid == kid]
+        await asyncio.sleep(0)
+        reseal = "UPDATE signing_keys SET sealed_jwk = ? WHERE kid = ?"
+        await self._writer.run(lambda connection: connection.execute(reseal, (after, kid)))
+        return sealed == before
+
+
+class ReadsOnByTheClock(SqliteStore):
+    """Takes the instant of an event for its place."""
+
+    async def load_audit_events(
+        self,
+        which: AuditFilter = AuditFilter(),  # noqa: B008  (frozen)
+        *,
+        after: str = "",
+        limit: int = 1000,
+    ) -> Sequence[tuple[str, AuditEvent]]:
+        events = await super().load_audit_events(which)
+        return [(str(event.at), event) for _, event in events if not after or event.at > int(after)][:limit]
+
+
+class ReadsOnByTheCount(SqliteStore):
+    """Takes how many events there are for the place of one: a sweep moves all."""
+
+    async def load_audit_events(
+        self,
+        which: AuditFilter = AuditFilter(),  # noqa: B008  (frozen)
+        *,
+        after: str = "",
+        limit: int = 1000,
+    ) -> Sequence[tuple[str, AuditEvent]]:
+        events = await super().load_audit_events(which)
+        numbered = [(str(number), event) for number, (_, event) in enumerate(events, 1)]
+        return numbered[int(after or 0) :][:limit]
+
+
+class LimitsWhatIsLookedAt(SqliteStore):
+    """Looks through so many events, not for so many."""
+
+    async def load_audit_events(
+        self,
+        which: AuditFilter = AuditFilter(),  # noqa: B008  (frozen)
+        *,
+        after: str = "",
+        limit: int = 1000,
+    ) -> Sequence[tuple[str, AuditEvent]]:
+        found = set(await super().load_audit_events(which, after=after))
+        return [event for event in await super().load_audit_events(after=after, limit=limit) if event in found]
+
+
+class SignsOutOnce(SqliteStore):
+    """Ends the sessions of a person one by one, and counts what others ended."""
+
+    async def end_sessions(self, subject: str, now: int) -> int:
+        count = "SELECT count(*) FROM sessions WHERE subject = ?"
+        counted = self._read(lambda connection: connection.execute(count, (subject,)).fetchone()[0])
+        await super().end_sessions(subject, now)
+        return int(counted)
 
 
 CASES: list[tuple[type[SqliteStore], Callable[[Store, Store], Awaitable[None]]]] = [
@@ -153,6 +330,47 @@ CASES: list[tuple[type[SqliteStore], Callable[[Store, Store], Awaitable[None]]]]
     ),
     (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_leaves_a_document_for_as_long_as_it_may_stand_in(store)),
     (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_keeps_what_may_still_be_needed(store)),
+    (
+        RedeemsThenAsksForTheAssertion,
+        lambda store, _: CONTRACT.test_a_replay_spends_no_code_and_is_no_replay_of_one(store),
+    ),
+    (RedeemsThenAsksForTheAssertion, CONTRACT.test_one_assertion_redeems_one_code_however_many_callers_have_one),
+    (ChecksThenUsesTheAssertion, CONTRACT.test_of_competing_uses_exactly_one_counts),
+    (
+        ForgetsTheAssertionsOfRefusals,
+        lambda store, _: CONTRACT.test_an_assertion_is_used_up_whatever_becomes_of_the_code(store),
+    ),
+    (ForgetsTheNewProof, lambda store, _: CONTRACT.test_a_grant_remembers_how_its_client_proved_itself_last(store)),
+    (
+        ListsWhatItFinds,
+        lambda store, _: CONTRACT.test_grants_come_in_the_order_in_which_they_were_made_a_page_at_a_time(store),
+    ),
+    (
+        ForgetsRevocations,
+        lambda store, _: CONTRACT.test_a_revoked_grant_is_known_for_a_day_though_nothing_refers_to_it(
+            store, NOW + MONTH
+        ),
+    ),
+    (CountsThenRegisters, CONTRACT.test_competing_registrations_fill_the_store_exactly_to_the_limit),
+    (CountsThenRegisters, lambda store, _: CONTRACT.test_no_more_that_expire_are_kept_than_the_limit_allows(store)),
+    (RemovesTheClientAlone, lambda store, _: CONTRACT.test_a_client_is_forgotten_with_all_its_grants(store)),
+    (
+        SweepsClientsByTheirAge,
+        lambda store, _: CONTRACT.test_the_sweep_leaves_a_client_with_a_live_grant_until_that_has_ended(store),
+    ),
+    (SucceedsWhateverIsThere, CONTRACT.test_competing_replicas_agree_on_one_signing_key),
+    (SucceedsWhateverIsThere, CONTRACT.test_competing_replicas_agree_on_one_successor),
+    (SealsBlindly, CONTRACT.test_of_competing_replicas_one_seals_a_key_anew),
+    (ReadsOnByTheClock, CONTRACT.test_whoever_reads_on_misses_nothing_that_was_being_written),
+    (ReadsOnByTheCount, CONTRACT.test_a_reader_whose_events_were_swept_reads_on_where_he_was),
+    (
+        LimitsWhatIsLookedAt,
+        lambda store, _: CONTRACT.test_events_are_read_as_narrowly_as_they_are_asked_for(
+            store, AuditFilter(subject="sub-of-bob"), [2, 3, 4]
+        ),
+    ),
+    (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_forgets_events_from_before_an_instant(store)),
+    (SignsOutOnce, CONTRACT.test_competing_callers_end_each_session_once),
     (HidesTheWrittenSession, CONTRACT.test_what_one_replica_wrote_the_other_reads_at_once),
 ]
 

@@ -1,15 +1,20 @@
 """The ``nameplate`` command."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App
-from rich.console import Console
-from rich.text import Text
 
 from nameplate import __version__
 from nameplate.cli.accounts import accounts
+from nameplate.cli.admin import PLAIN_HELP
+from nameplate.cli.audit import audit
+from nameplate.cli.clients import clients
+from nameplate.cli.grants import grants
 from nameplate.cli.init import init
+from nameplate.cli.keys import keys
+from nameplate.cli.output import print_error
 from nameplate.cli.serve import serve
 from nameplate.errors import ConfigurationError, StoreError
 from nameplate.protocol.client_id import CIMD_DRAFT
@@ -23,7 +28,11 @@ app = App(
 )
 app.command(serve)
 app.command(init)
+app.command(clients)
+app.command(grants)
 app.command(accounts)
+app.command(keys)
+app.command(audit, default_parameter=PLAIN_HELP)
 
 
 @app.command(name="demo")
@@ -47,19 +56,19 @@ def demo(*, browser: bool = False, keep: bool = False, json: bool = False) -> in
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, by default with the process's arguments.
 
-    A configuration that cannot work ends it with status 2, a store that cannot be opened with 1.
+    Status 2 is a command or a configuration that cannot work; 1 a store that cannot be opened, or that what was named
+    is not there.
     """
     try:
         app(arguments)
     except ConfigurationError as error:
-        _print_error((error.setting, "bold"), f": {error.problem}")
+        print_error((error.setting, "bold"), f": {error.problem}")
         sys.exit(2)
     except StoreError as error:
-        _print_error(str(error))
+        print_error(str(error))
         sys.exit(1)
-
-
-def _print_error(*parts: str | tuple[str, str]) -> None:
-    # As Text, not as markup: a message may hold brackets, as in [[accounts]] or [::1]:8080.
-    message = Text.assemble(("nameplate: ", "bold red"), *parts)
-    Console(stderr=True, highlight=False).print(message, soft_wrap=True)
+    except BrokenPipeError:
+        # Who closes a pipe early has seen enough. What is still buffered goes nowhere, or the interpreter would stumble
+        # over it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

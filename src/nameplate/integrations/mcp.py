@@ -24,9 +24,10 @@ from nameplate.errors import BearerError, ConfigurationError, FetchError
 from nameplate.protocol.access_token import AccessToken
 from nameplate.protocol.bearer import parse_authorization_header
 from nameplate.protocol.resource_metadata import check_identifier_url
-from nameplate.resource import AccessTokenVerifier, Keys, ProtectedApp, ResourceOptions, protect
+from nameplate.resource import Keys, ProtectedApp, ResourceOptions, protect
 from nameplate.resource.context import ACCESS_TOKEN_KEY
-from nameplate.resource.remote_keys import RemoteKeys
+from nameplate.resource.protect import build_verifier
+from nameplate.resource.revocation import Revocation
 
 __all__ = ["McpOptions", "NameplateTokenVerifier", "protect_mcp"]
 
@@ -48,7 +49,7 @@ class McpOptions(ResourceOptions):
 
 
 class NameplateTokenVerifier:
-    """The SDK's ``TokenVerifier``: verifies our access tokens offline.
+    """The SDK's ``TokenVerifier``: verifies our access tokens, offline unless ``revocation`` asks for more.
 
     Give it to ``MCPServer(token_verifier=…, auth=AuthSettings(issuer_url=…, resource_server_url=…,
     validate_token_resource=False))``: the audience is checked here, byte for byte, while the SDK compares URLs that it
@@ -56,14 +57,20 @@ class NameplateTokenVerifier:
     """
 
     def __init__(
-        self, *, issuer: str, resource: str, keys: Keys | None = None, trusted_ca_file: str | None = None
+        self,
+        *,
+        issuer: str,
+        resource: str,
+        keys: Keys | None = None,
+        trusted_ca_file: str | None = None,
+        revocation: Revocation | None = None,
     ) -> None:
-        """``keys`` replaces the fetching of the issuer's keys; ``trusted_ca_file`` is trusted besides the system's."""
-        keys = keys or RemoteKeys(issuer, trusted_ca_file=trusted_ca_file)
-        self._verifier = AccessTokenVerifier(issuer=issuer, resource=resource, keys=keys)
+        """The arguments are members of ``ResourceOptions``, and mean what they mean there."""
+        options = ResourceOptions(keys=keys, trusted_ca_file=trusted_ca_file, revocation=revocation)
+        self._verifier = build_verifier(issuer=issuer, resource=resource, options=options)
 
     async def verify_token(self, token: str) -> SdkAccessToken | None:
-        """The token in the SDK's form, None where it is not good, or where no key can be had to judge it by."""
+        """The token in the SDK's form, None where it is not good, or where that cannot be told now."""
         try:
             return _build_sdk_token(await self._verifier.verify(token), token)
         except (BearerError, FetchError) as error:

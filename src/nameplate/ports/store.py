@@ -430,10 +430,10 @@ class AuditStore(Protocol):
 
     async def load_audit_events(
         self,
-        which: AuditFilter = AuditFilter(),
+        which: AuditFilter = AuditFilter(),  # noqa: B008  (frozen)
         *,
         after: str = "",
-        limit: int = 1000,  # noqa: B008  (frozen)
+        limit: int = 1000,
     ) -> Sequence[tuple[str, AuditEvent]]:
         """Events behind the position ``after`` (empty: from the first), each with its own position.
 

@@ -42,12 +42,16 @@ class AccessTokenClaims(TypedDict):
     exp: int
     iat: int
     jti: str
+    grant_id: str
     scope: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """An access token that passed every check. ``expires_at`` is epoch seconds; ``claims`` are all that were signed."""
+    """An access token that passed every check. ``expires_at`` is epoch seconds; ``claims`` are all that were signed.
+
+    ``grant_id`` names what the person authorised, among all that the issuer knows; empty where the issuer does not say.
+    """
 
     subject: str
     client_id: str
@@ -57,6 +61,7 @@ class AccessToken:
     expires_at: int
     jti: str
     claims: Mapping[str, object]
+    grant_id: str = ""
 
 
 def build_access_token_claims(
@@ -65,6 +70,8 @@ def build_access_token_claims(
     """The claims of a token for ``scope`` of the grant (RFC 9068 §2.2). No token outlives its grant.
 
     ``aud`` is the grant's resource, byte for byte, and nothing else: a token is of use at one place (RFC 9068 §3).
+    ``grant_id`` is by what resource servers learn of revocations; the name is that of "Grant Management for OAuth 2.0".
+    It is a random handle and no secret: whoever knows it can do nothing with it.
     """
     claims: AccessTokenClaims = {
         "iss": issuer,
@@ -74,6 +81,7 @@ def build_access_token_claims(
         "exp": min(now + lifetime_seconds, grant.expires_at),
         "iat": now,
         "jti": jti,
+        "grant_id": grant.id,
     }
     if scope:
         claims["scope"] = build_scope(scope)
@@ -113,6 +121,7 @@ def check_access_token_claims(
         expires_at=math.floor(expires_at),
         jti=_read_text(claims, "jti"),
         claims=MappingProxyType(dict(claims)),
+        grant_id=_read_text(claims, "grant_id") if "grant_id" in claims else "",
     )
 
 

@@ -4,9 +4,9 @@ draft).
 The order matters: until client and redirect URI are proven (1 to 3), a failure ends on our own page (RFC 6749
 §4.1.2.1); after that the client may learn of it (4 to 9).
 
-1. ``parse_client``: a client identifier URL that policy admits.
-2. The document is fetched and read (``ClientDocuments``, outside this module).
-3. ``choose_redirect_uri``: in the document and in the operator's list.
+1. ``parse_client``: a client identifier URL that policy admits, or an id that a registration can have.
+2. The document is fetched and read, or the registration loaded (``server.clients``, outside this module).
+3. ``choose_redirect_uri``: in the document or registration, and in the operator's list.
 4. – 9. ``check_authorization_request``.
 """
 
@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass, field
 
 from nameplate.errors import AuthorizationError, AuthorizationPageError, ClientIdError
+from nameplate.protocol.client_assertion import choose_algorithms
+from nameplate.protocol.client_authentication import AUTH_METHODS
 from nameplate.protocol.client_id import ClientIdPolicy, ClientIdUrl, is_client_id_url, parse_client_id
 from nameplate.protocol.client_metadata import ClientMetadata
 from nameplate.protocol.own_urls import is_own_url
@@ -22,13 +24,14 @@ from nameplate.protocol.pkce import is_code_challenge
 from nameplate.protocol.redirect_uri import RedirectTarget, build_redirect, match_redirect_uri
 from nameplate.protocol.resource import ProtectedResource, choose_resource
 from nameplate.protocol.scope import OFFLINE_ACCESS, choose_scope, parse_scope
-from nameplate.protocol.token_request import AUTH_METHODS
 
 __all__ = [
     "AuthorizationPolicy",
     "AuthorizationRequest",
+    "RegisteredClientId",
     "build_error_redirect",
     "build_success_redirect",
+    "build_unknown_client_refusal",
     "check_authorization_request",
     "choose_redirect_uri",
     "is_refresh_allowed",
@@ -37,6 +40,8 @@ __all__ = [
 
 # What may be repeated in an error_description, whose characters are limited (RFC 6749 §4.1.2.1).
 _METHOD_NAME = re.compile(r"[a-z0-9_]{1,40}")
+# What ids made here consist of (CIMD draft §8.1: none begins like a URL), so that nothing else is looked up.
+_REGISTERED_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 MAX_STATE_CHARACTERS = 4096
 MAX_LOGIN_HINT_CHARACTERS = 256
@@ -58,6 +63,13 @@ class AuthorizationPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredClientId:
+    """An id under which a client may be registered here."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationRequest:
     """A request that passed every check. ``scope`` is what the person will be asked for.
 
@@ -75,7 +87,7 @@ class AuthorizationRequest:
     max_age_seconds: int | None = None
 
 
-def parse_client(parameters: Parameters, policy: AuthorizationPolicy) -> ClientIdUrl:
+def parse_client(parameters: Parameters, policy: AuthorizationPolicy) -> ClientIdUrl | RegisteredClientId:
     """1. The client that the request names.
 
     Raises ``AuthorizationPageError``: ``invalid_request`` without a client, ``invalid_client`` for one that cannot be.
@@ -86,9 +98,9 @@ def parse_client(parameters: Parameters, policy: AuthorizationPolicy) -> ClientI
             "invalid_request", "The request names no client (client_id).", reason="authorization.client_id_missing"
         )
     if not is_client_id_url(text):
-        raise AuthorizationPageError(
-            "invalid_client", "No client is registered under this client_id.", reason="client.unknown"
-        )
+        if _REGISTERED_ID.fullmatch(text) is None:
+            raise build_unknown_client_refusal()
+        return RegisteredClientId(text=text)
     if not policy.documents_enabled:
         raise AuthorizationPageError(
             "invalid_client", "This server does not accept clients by metadata document.", reason="client.cimd_disabled"
@@ -104,6 +116,13 @@ def parse_client(parameters: Parameters, policy: AuthorizationPolicy) -> ClientI
         raise AuthorizationPageError("invalid_client", error.problem, reason=error.reason) from error
 
 
+def build_unknown_client_refusal() -> AuthorizationPageError:
+    """No client is registered under this id, or no longer."""
+    return AuthorizationPageError(
+        "invalid_client", "No client is registered under this client_id.", reason="client.unknown"
+    )
+
+
 def choose_redirect_uri(parameters: Parameters, client: ClientMetadata, policy: AuthorizationPolicy) -> RedirectTarget:
     """3. Where the answer goes (RFC 6749 §3.1.2, OAuth 2.1 §2.3.2, CIMD draft §4.2).
 
@@ -113,7 +132,8 @@ def choose_redirect_uri(parameters: Parameters, client: ClientMetadata, policy: 
     if requested is None:
         raise AuthorizationPageError(
             "invalid_request",
-            "The request names no redirect_uri, and the client's document lists more than one, or one for any port.",
+            f"The request names no redirect_uri, and the client's {_get_source(client)} lists more than one, or one "
+            "for any port.",
             reason="redirect_uri.missing",
         )
     if is_own_url(requested, policy.issuer):
@@ -134,9 +154,13 @@ def choose_redirect_uri(parameters: Parameters, client: ClientMetadata, policy: 
         )
     raise AuthorizationPageError(
         "invalid_request",
-        "The redirect_uri is not one of those in the client's document.",
+        f"The redirect_uri is not one of those in the client's {_get_source(client)}.",
         reason="redirect_uri.not_registered",
     )
+
+
+def _get_source(client: ClientMetadata) -> str:
+    return "document" if client.known_by == "document" else "registration"
 
 
 def _find_only_redirect_uri(client: ClientMetadata) -> str | None:
@@ -219,20 +243,27 @@ def _check_response_type(parameters: Parameters, client: ClientMetadata) -> None
     if "code" not in client.response_types or "authorization_code" not in client.grant_types:
         raise AuthorizationError(
             "unauthorized_client",
-            "The client's document does not list the authorization code flow.",
+            f"The client's {_get_source(client)} does not list the authorization code flow.",
             reason="document.code_flow_missing",
         )
 
 
 def _check_auth_methods(client: ClientMetadata, policy: AuthorizationPolicy) -> None:
     """7. A method in common, said before the person is asked for anything (CIMD draft §6; decision 6)."""
-    if not set(client.auth_methods) & set(policy.auth_methods):
+    common = set(client.auth_methods) & set(policy.auth_methods)
+    if not common:
         required = list(filter(_METHOD_NAME.fullmatch, client.auth_methods))[:3] or ["an unknown method"]
         raise AuthorizationError(
             "unauthorized_client",
-            f"The client's document requires {' or '.join(required)}; "
-            f"this server performs {' and '.join(policy.auth_methods)}.",
+            f"The client's {_get_source(client)} requires {' or '.join(required)}; "
+            f"this server performs {', '.join(policy.auth_methods)}.",
             reason="document.auth_method_unsupported",
+        )
+    if common == {"private_key_jwt"} and not choose_algorithms(client):
+        raise AuthorizationError(
+            "unauthorized_client",
+            f"The client's {_get_source(client)} names a token_endpoint_auth_signing_alg that is not supported here.",
+            reason="document.signing_alg_unsupported",
         )
 
 
@@ -263,9 +294,14 @@ def _choose_scope(parameters: Parameters, client: ClientMetadata, resource: Prot
     tokens = parse_scope(requested) if requested is not None else None
     if requested is not None and tokens is None:
         raise AuthorizationError("invalid_scope", "The scope is malformed.", reason="scope.malformed")
+    limit = client.scope
+    if client.known_by == "itself":
+        # What it wrote down itself limits nobody: SDKs register with the scope of the moment and step up later. It is
+        # what a request without a scope asks for (RFC 6749 §3.3).
+        tokens, limit = tokens or _find_default_scope(client, resource), None
     if tokens and not is_refresh_allowed(client):
         tokens = tuple(token for token in tokens if token != OFFLINE_ACCESS)
-    chosen = choose_scope(tokens, offered=resource.scope_names, document_scope=client.scope)
+    chosen = choose_scope(tokens, offered=resource.scope_names, document_scope=limit)
     if chosen is None:
         raise AuthorizationError(
             "invalid_scope",
@@ -273,6 +309,12 @@ def _choose_scope(parameters: Parameters, client: ClientMetadata, resource: Prot
             reason="scope.nothing_left",
         )
     return chosen
+
+
+def _find_default_scope(client: ClientMetadata, resource: ProtectedResource) -> tuple[str, ...] | None:
+    """The registered scope, without what belongs to other resources; None where nothing is left of it."""
+    known = {*resource.scope_names, OFFLINE_ACCESS}
+    return tuple(token for token in client.scope or () if token in known) or None
 
 
 def _parse_max_age(parameters: Parameters) -> int | None:

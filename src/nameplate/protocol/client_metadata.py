@@ -8,25 +8,29 @@ duplicate members, another client's identifier (CIMD draft §4, decision 8). ``M
 import base64
 import binascii
 import json
-import re
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Literal
 
-from nameplate.errors import ClientIdError, ClientMetadataError
-from nameplate.protocol.client_id import ClientIdPolicy, parse_client_id
-from nameplate.protocol.client_keys import holds_private_key, parse_key_set
+from nameplate.protocol.client_id import ClientIdPolicy
+from nameplate.protocol.client_keys import holds_private_key
 from nameplate.protocol.document_members import (
     Members,
     Warnings,
+    read_application_type,
     read_claim,
+    read_client_name,
+    read_contacts,
+    read_keys,
+    read_scope,
+    read_served_values,
     read_shown_url,
+    read_signing_alg,
     read_text,
     read_text_list,
     refuse,
 )
-from nameplate.protocol.fault import Fault, build_quotation, is_blank, is_visible
-from nameplate.protocol.limits import CLIENT_NAME_CHARACTERS, SCOPE_CHARACTERS, URL_CHARACTERS
+from nameplate.protocol.fault import Fault, build_quotation
 from nameplate.protocol.member_fates import MEMBER_FATES, MemberFate
 from nameplate.protocol.redirect_uri import read_redirect_uri
 from nameplate.protocol.strict_json import read_json_object
@@ -43,9 +47,6 @@ __all__ = [
 
 _GRANT_TYPES = ("authorization_code", "refresh_token")
 _RESPONSE_TYPES = ("code",)
-_APPLICATION_TYPES = frozenset({"native", "web"})
-_SYMMETRIC_ALGORITHMS = frozenset({"HS256", "HS384", "HS512", "none"})
-_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _DEFAULT_POLICY = ClientIdPolicy()
 
 KnownBy = Literal["document", "operator", "itself"]
@@ -102,28 +103,27 @@ def parse_client_metadata(
     _check_secrets(members)
     warnings = Warnings()
     _read_software_statement(members, warnings)
-    listed = read_text_list(members, "grant_types")
-    keys = _read_keys(members, policy)
+    keys = read_keys(members, policy)
     return ClientMetadata(
         client_id=client_id,
-        client_name=_read_client_name(members, required=require_client_name),
+        client_name=read_client_name(members, required=require_client_name),
         client_uri=read_shown_url(members, "client_uri", warnings),
         logo_uri=read_shown_url(members, "logo_uri", warnings),
         tos_uri=read_shown_url(members, "tos_uri", warnings),
         policy_uri=read_shown_url(members, "policy_uri", warnings),
         redirect_uris=_read_redirect_uris(members, warnings),
-        grant_types=_filter("grant_types", listed, _GRANT_TYPES, "authorization_code"),
-        grant_types_listed=listed is not None,
-        response_types=_filter("response_types", read_text_list(members, "response_types"), _RESPONSE_TYPES, "code"),
-        scope=_read_scope(members, warnings),
+        grant_types=read_served_values(members, "grant_types", _GRANT_TYPES) or ("authorization_code",),
+        grant_types_listed="grant_types" in members,
+        response_types=read_served_values(members, "response_types", _RESPONSE_TYPES) or ("code",),
+        scope=read_scope(members, warnings),
         auth_methods=_read_auth_methods(members, has_keys=keys != (None, None), warnings=warnings),
-        auth_signing_alg=_read_signing_alg(members),
+        auth_signing_alg=read_signing_alg(members),
         jwks=keys[0],
         jwks_uri=keys[1],
-        contacts=_read_contacts(members, warnings),
+        contacts=read_contacts(members, warnings),
         software_id=read_claim(members, "software_id", warnings),
         software_version=read_claim(members, "software_version", warnings),
-        application_type=_read_application_type(members, warnings),
+        application_type=read_application_type(members, warnings),
         warnings=warnings.build_tuple(),
     )
 
@@ -180,15 +180,6 @@ def _read_software_statement(members: Members, warnings: Warnings) -> None:
     warnings.add("software_statement", "ignored; no issuer of software statements is trusted here")
 
 
-def _read_client_name(members: Members, *, required: bool) -> str | None:
-    name = read_text(members, "client_name", limit=CLIENT_NAME_CHARACTERS)
-    if name is None and required:
-        refuse("client_name_missing", "client_name", "is missing; MCP requires it")
-    if name is not None and not is_visible(name) and is_blank(name):
-        refuse("empty", "client_name", "shows nothing at all")
-    return name
-
-
 def _read_redirect_uris(members: Members, warnings: Warnings) -> tuple[str, ...]:
     """CIMD draft §4.2, decision 9: each entry is judged on its own, and only a script-like scheme condemns the rest."""
     listed = read_text_list(members, "redirect_uris")
@@ -207,30 +198,6 @@ def _read_redirect_uris(members: Members, warnings: Warnings) -> tuple[str, ...]
         rules = "; ".join(warnings.build_tuple()[-3:])
         refuse("redirect_uris_unusable", "redirect_uris", f"no entry can be used ({rules})")
     return tuple(usable)
-
-
-def _filter(name: str, listed: tuple[str, ...] | None, known: tuple[str, ...], needed: str) -> tuple[str, ...]:
-    """RFC 7591 §2: values that a server does not support are no reason to refuse, unless nothing useful is left."""
-    if listed is None:
-        return (needed,)
-    if needed not in listed:
-        refuse(f"{name}_unsupported", name, f"does not list {needed}, and nothing else is served here")
-    return tuple(value for value in listed if value in known)
-
-
-def _read_scope(members: Members, warnings: Warnings) -> tuple[str, ...] | None:
-    """RFC 6749 §3.3. Claude sends it with a leading space. What is dropped from it never widens what is left."""
-    if members.get("scope") == "":
-        warnings.add("scope", "dropped, because it is empty")
-        return None
-    scope = read_text(members, "scope", limit=SCOPE_CHARACTERS)
-    if scope is None:
-        return None
-    tokens = tuple(dict.fromkeys(token for token in scope.split(" ") if token))
-    usable = tuple(token for token in tokens if _SCOPE_TOKEN.fullmatch(token))
-    if len(usable) != len(tokens):
-        warnings.add("scope", "dropped values with characters that RFC 6749 §3.3 does not allow")
-    return usable
 
 
 def _read_auth_methods(members: Members, *, has_keys: bool, warnings: Warnings) -> tuple[str, ...]:
@@ -252,45 +219,6 @@ def _read_auth_methods(members: Members, *, has_keys: bool, warnings: Warnings) 
         refuse("keys_missing", "jwks_uri", "private_key_jwt needs jwks or jwks_uri")
     warnings.add("token_endpoint_auth_methods_supported", "private_key_jwt skipped, because there are no keys")
     return tuple(method for method in methods if method != "private_key_jwt")
-
-
-def _read_signing_alg(members: Members) -> str | None:
-    algorithm = read_text(members, "token_endpoint_auth_signing_alg")
-    if algorithm in _SYMMETRIC_ALGORITHMS:  # RFC 8725 §3.1
-        refuse("signing_alg", "token_endpoint_auth_signing_alg", "must be an algorithm with a public key")
-    return algorithm
-
-
-def _read_keys(members: Members, policy: ClientIdPolicy) -> tuple[str | None, str | None]:
-    """RFC 7591 §2: ``jwks`` or ``jwks_uri``, not both. The URI is fetched like a document, under the same rules."""
-    uri = read_text(members, "jwks_uri", limit=URL_CHARACTERS)
-    if "jwks" not in members:
-        return None, uri and _check_jwks_uri(uri, policy)
-    if uri is not None:
-        refuse("jwks_twice", "jwks", "must not appear together with jwks_uri")
-    return parse_key_set(members["jwks"]), None
-
-
-def _check_jwks_uri(uri: str, policy: ClientIdPolicy) -> str:
-    try:
-        return parse_client_id(uri, policy).text
-    except ClientIdError as error:
-        raise ClientMetadataError("document.jwks_uri", "jwks_uri", error.problem) from error
-
-
-def _read_contacts(members: Members, warnings: Warnings) -> tuple[str, ...]:
-    if members.get("contacts") == []:
-        warnings.add("contacts", "dropped, because it is empty")
-        return ()
-    return read_text_list(members, "contacts") or ()
-
-
-def _read_application_type(members: Members, warnings: Warnings) -> str | None:
-    value = read_claim(members, "application_type", warnings)
-    if value is None or value in _APPLICATION_TYPES:
-        return value
-    warnings.add("application_type", f"{build_quotation(value)} dropped: neither web nor native")
-    return None
 
 
 _LIST_FIELDS = frozenset({"auth_methods", "contacts", "grant_types", "redirect_uris", "response_types", "scope"})

@@ -62,8 +62,8 @@ def choose_retry_seconds(error: FetchError) -> int:
     return error.retry_after_seconds if isinstance(error, Busy) else RETRY_AFTER_SECONDS
 
 
-def describe_fetch_failure(error: FetchError, host: str) -> tuple[str, str]:
-    """The sentence for a peer (ASCII, without quotes: RFC 6749 §5.2), and the reason slug."""
+def describe_fetch_failure(error: FetchError, host: str, *, what: str = "document") -> tuple[str, str]:
+    """The sentence for a peer (ASCII, without quotes: RFC 6749 §5.2), and the reason slug. ``what`` was fetched."""
     match error:
         case BadStatus():
             return f"{host} answers {error.status} instead of 200.", "fetch.status"
@@ -71,10 +71,10 @@ def describe_fetch_failure(error: FetchError, host: str) -> tuple[str, str]:
             return f"{host} answers with a redirect, which is never followed.", "fetch.redirect"
         case BadMediaType():
             return (
-                f"{host} does not serve the document as application/json or application/<name>+json.",
+                f"{host} does not serve the {what} as application/json or application/<name>+json.",
                 "fetch.media_type",
             )
         case TooLarge():
-            return f"{host} serves a document larger than this server reads.", "fetch.too_large"
+            return f"{host} serves a {what} larger than this server reads.", "fetch.too_large"
         case _:
-            return f"The client's document cannot be fetched from {host} just now.", error.reason
+            return f"The client's {what} cannot be fetched from {host} just now.", error.reason

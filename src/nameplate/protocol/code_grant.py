@@ -5,18 +5,20 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 
 from nameplate.errors import TokenError
+from nameplate.protocol.client_metadata import ClientMetadata
 from nameplate.protocol.grant import AuthorizationCode, Grant
 from nameplate.protocol.parameters import Parameters
 from nameplate.protocol.pkce import is_proof
 
 __all__ = [
-    "BURNING_REASONS",
     "CODE_SECONDS",
     "REPLAY_REVOKES_AFTER_SECONDS",
     "CodeRequest",
     "build_code_refusal",
     "check_code",
+    "check_code_binding",
     "derive_code",
+    "is_code_burned",
     "parse_code_request",
 ]
 
@@ -24,10 +26,6 @@ CODE_SECONDS = 60
 """How long a code lives."""
 
 _CODE_PREFIX = "npc_"
-
-BURNING_REASONS = frozenset({"code.other_client", "code.other_redirect_uri", "code.wrong_verifier"})
-"""Refusals after which the code is worth nothing to anybody: somebody saw it who must not have it, or it belongs to a
-client that will never succeed."""
 
 REPLAY_REVOKES_AFTER_SECONDS = 10
 """A second redemption sooner than this is a client's retry; later it is somebody else (RFC 6749 §10.5)."""
@@ -71,16 +69,12 @@ def build_code_refusal(reason: str) -> TokenError:
 
 
 def check_code(request: CodeRequest, code: AuthorizationCode, grant: Grant, now: int) -> None:
-    """Whether this request may redeem this code, but for whether somebody did before: only the store can say that.
+    """1. Whether this client may redeem this code at all, as far as that is known before it authenticates.
 
-    Raises ``TokenError`` ``invalid_grant``; for one of ``BURNING_REASONS`` the caller burns the code.
+    Raises ``TokenError`` ``invalid_grant``.
     """
     if code.client_id != request.client_id:
         raise build_code_refusal("code.other_client")
-    if request.redirect_uri not in (None, code.redirect_uri):
-        raise build_code_refusal("code.other_redirect_uri")
-    if not is_proof(request.code_verifier, code.code_challenge):
-        raise build_code_refusal("code.wrong_verifier")
     # A spent code goes on to the store however old it is: the client's code in a second pair of hands is a theft.
     if code.spent_at is None and code.expires_at <= now:
         raise build_code_refusal("code.expired")
@@ -88,3 +82,25 @@ def check_code(request: CodeRequest, code: AuthorizationCode, grant: Grant, now:
         raise build_code_refusal("code.grant_revoked")
     if grant.expires_at <= now:
         raise build_code_refusal("code.grant_expired")
+
+
+def check_code_binding(request: CodeRequest, code: AuthorizationCode) -> None:
+    """2. Whether the client, which authenticated meanwhile, is in the same flow that the code was issued in.
+
+    Whether the code was redeemed before, only the store can say. Raises ``TokenError`` ``invalid_grant``.
+    """
+    if request.redirect_uri not in (None, code.redirect_uri):
+        raise build_code_refusal("code.other_redirect_uri")
+    if not is_proof(request.code_verifier, code.code_challenge):
+        raise build_code_refusal("code.wrong_verifier")
+
+
+def is_code_burned(reason: str, client: ClientMetadata) -> bool:
+    """Whether a refusal spends the code: somebody has it who must not, or it belongs to a flow that cannot succeed.
+
+    ``client`` is the one that the code was issued to. What came in another client's name was not proven by anything.
+    So it burns only codes of clients that may come without proof themselves: of others, no stranger burns any.
+    """
+    if reason == "code.other_client":
+        return "none" in client.auth_methods
+    return reason in {"code.other_redirect_uri", "code.wrong_verifier"}

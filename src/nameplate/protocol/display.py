@@ -104,8 +104,9 @@ def split_host(host: str) -> tuple[str, str]:
     return before, shown[len(before) :]
 
 
-def name_warnings(name: str, host: str) -> tuple[str, ...]:
-    """Sentences about a client's name that tries to look like more than a claim. ``host`` is the client's.
+def name_warnings(name: str, host: str, *, host_is: str = "its document lies on") -> tuple[str, ...]:
+    """Sentences about a client's name that tries to look like more than a claim. ``host`` is the one that the client
+    has for its own, ``host_is`` says by what; the host is empty where there is none.
 
     Empty for ordinary names and for no name. Each sentence states what is there, not what is meant by it.
     """
@@ -114,7 +115,8 @@ def name_warnings(name: str, host: str) -> tuple[str, ...]:
     shown = plain_text(name)
     if not shown:
         return ("The name it gives itself has no visible characters.",)
-    borrowed = tuple(_addresses(shown, host)) or _known_name(shown, host)
+    reality = f"{host_is} {split_host(host)[1]}" if host else "nothing proves that it belongs there"
+    borrowed = tuple(_addresses(shown, host, reality)) or _known_name(shown, host, reality)
     return (*_hidden(name), *borrowed, *_trust(shown), *_letters(shown))
 
 
@@ -195,7 +197,7 @@ def _hidden(name: str) -> Iterator[str]:
         yield "The name is unusually long; only its beginning is shown."
 
 
-def _addresses(shown: str, host: str) -> Iterator[str]:
+def _addresses(shown: str, host: str, reality: str) -> Iterator[str]:
     owner = split_host(_bare(host))[1]
     for token in re.findall(r"[\w.-]+", unicodedata.normalize("NFKC", shown).translate(_DOTS)):
         address = token.strip(".-_").lower()
@@ -203,7 +205,7 @@ def _addresses(shown: str, host: str) -> Iterator[str]:
         looks_like_host = bool(labels) and all(labels) and suffix.isalpha() and len(suffix) > 1
         own = _belongs_to(_bare(host), [address]) or _belongs_to(address, [owner])
         if looks_like_host and not own and suffix not in _NOT_A_SUFFIX and address not in _NOT_A_HOST:
-            yield f"The name contains “{address}”, which looks like an address; but its document lies on {owner}."
+            yield f"The name contains “{address}”, which looks like an address; but {reality}."
             return
 
 
@@ -244,10 +246,9 @@ def _known(shown: str, host: str) -> tuple[str, str] | None:
     return None
 
 
-def _known_name(shown: str, host: str) -> Iterator[str]:
+def _known_name(shown: str, host: str, reality: str) -> Iterator[str]:
     if (known := _known(shown, host)) is not None:
-        owner = split_host(host)[1]
-        yield f"The name resembles “{known[0]}”, which is known from {known[1]}; but its document lies on {owner}."
+        yield f"The name resembles “{known[0]}”, which is known from {known[1]}; but {reality}."
 
 
 def _other_alphabet(host: str) -> Iterator[str]:

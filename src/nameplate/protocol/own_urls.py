@@ -6,7 +6,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 __all__ = ["is_own_url"]
 
 _OWN_PATHS = frozenset(
-    ("", "/authorize", "/consent", "/healthz", "/jwks", "/readyz", "/sign-in", "/sign-out", "/style.css", "/token")
+    {
+        *("", "/authorize", "/consent", "/healthz", "/introspect", "/jwks", "/readyz", "/register", "/revocations"),
+        *("/revoke", "/sign-in", "/sign-out", "/style.css", "/token"),
+    }
 )
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 

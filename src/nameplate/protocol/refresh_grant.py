@@ -13,14 +13,15 @@ __all__ = [
     "RefreshRequest",
     "build_refresh_refusal",
     "check_refresh",
+    "narrow_scope",
     "parse_refresh_request",
 ]
 
 REPEAT_SECONDS = 120
 """For how long a rotated token gets its first answer again: clients refresh from two addresses at once."""
 
-REPEAT_LIMIT = 10
-"""How often at the most."""
+REPEAT_LIMIT = 100
+"""How often at the most (docs/decisions/0011)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,10 @@ def build_refresh_refusal(reason: str) -> TokenError:
     return TokenError("invalid_grant", "The refresh token is not valid.", reason=reason)
 
 
-def check_refresh(request: RefreshRequest, token: RefreshToken, grant: Grant, now: int) -> tuple[str, ...]:
-    """The scope of the new access token, if this request may use this token at all.
+def check_refresh(request: RefreshRequest, token: RefreshToken, grant: Grant, now: int) -> None:
+    """Whether this client may use this token at all, as far as that is known before it authenticates.
 
-    Whether the token was used before, only the store can say. Raises ``TokenError`` ``invalid_grant``, or
-    ``invalid_scope`` where more is asked for than was granted (RFC 6749 §6).
+    Whether the token was used before, only the store can say. Raises ``TokenError`` ``invalid_grant``.
     """
     if grant.client_id != request.client_id:
         raise build_refresh_refusal("refresh_token.other_client")
@@ -62,6 +62,13 @@ def check_refresh(request: RefreshRequest, token: RefreshToken, grant: Grant, no
         raise build_refresh_refusal("refresh_token.grant_revoked")
     if grant.expires_at <= now:
         raise build_refresh_refusal("refresh_token.grant_expired")
+
+
+def narrow_scope(request: RefreshRequest, grant: Grant) -> tuple[str, ...]:
+    """The scope of the new access token.
+
+    Raises ``TokenError`` ``invalid_scope`` where more is asked for than was granted (RFC 6749 §6).
+    """
     if request.scope is None:
         return grant.scope
     # offline_access lets nobody do anything, and a client may repeat it although its grant came without.

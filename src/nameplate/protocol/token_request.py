@@ -10,18 +10,13 @@ from nameplate.protocol.resource import ProtectedResource, find_resource
 from nameplate.protocol.scope import OFFLINE_ACCESS
 
 __all__ = [
-    "AUTH_METHODS",
     "GRANT_TYPES",
     "GrantType",
     "check_client_admitted",
     "choose_granted_resource",
     "narrow_to_offer",
     "parse_grant_type",
-    "parse_public_client_id",
 ]
-
-AUTH_METHODS = ("none",)
-"""The client authentication methods that the token endpoint performs, in the order in which they are advertised."""
 
 GrantType = Literal["authorization_code", "refresh_token"]
 GRANT_TYPES: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
@@ -38,33 +33,6 @@ def parse_grant_type(parameters: Parameters) -> GrantType:
     raise TokenError(
         "unsupported_grant_type", "This grant_type is not supported here.", reason="token.grant_type_unsupported"
     )
-
-
-def parse_public_client_id(parameters: Parameters, authorization: str | None) -> str:
-    """The ``client_id`` of a public client (RFC 6749 §3.2.1), which must not pretend to authenticate.
-
-    ``authorization`` is the value of the Authorization header, if any. Raises ``TokenError`` ``invalid_client``, with
-    status 401 where the header was used (RFC 6749 §5.2).
-    """
-    if authorization is not None:
-        raise TokenError(
-            "invalid_client",
-            "The client has no secret: send client_id in the body and no Authorization header.",
-            reason="client.authorization_header",
-            status=401,
-        )
-    if any(map(parameters.get, ("client_secret", "client_assertion", "client_assertion_type"))):
-        raise TokenError(
-            "invalid_client",
-            "The only client authentication method here is none.",
-            reason="client.auth_method_unsupported",
-        )
-    client_id = parameters.get("client_id")
-    if client_id is None:
-        raise TokenError(
-            "invalid_request", "The request names no client (client_id).", reason="token.client_id_missing"
-        )
-    return client_id
 
 
 def check_client_admitted(client_id: str, *, documents_enabled: bool) -> None:

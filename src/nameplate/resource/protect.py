@@ -1,15 +1,25 @@
 """``protect``: one line that makes an ASGI application a protected resource."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import assert_never
 
 from starlette.types import ASGIApp
 
 from nameplate.resource.keys import Keys
 from nameplate.resource.protected_app import ProtectedApp
+from nameplate.resource.revocation import (
+    CheckedTokenVerifier,
+    GrantCheck,
+    Introspection,
+    Revocation,
+    RevocationFeed,
+    TokenVerifier,
+    check_revocation_options,
+)
 from nameplate.resource.rules import ResourceOptions, build_rules
 from nameplate.resource.verifier import AccessTokenVerifier
 
-__all__ = ["protect"]
+__all__ = ["build_verifier", "protect"]
 
 
 def protect(
@@ -29,7 +39,8 @@ def protect(
     says.
 
     The guard serves the protected resource metadata (RFC 9728) at its well-known paths, answers 401, 403 and 400 with
-    a challenge (RFC 6750 §3), and 503 while no key of the issuer can be had. A request that passes carries its
+    a challenge (RFC 6750 §3), and 503 while no key of the issuer can be had, or while ``options.revocation`` wants to
+    know more than the issuer says. A request that passes carries its
     ``AccessToken`` in ``scope["nameplate.access_token"]`` and ``current_access_token()``.
 
     An issuer that ends in a slash, or names its default port, is not refused although ``nameplate serve`` never has
@@ -50,6 +61,11 @@ def protect(
         tool_scopes=tool_scopes or {},
         options=options,
     )
+    return ProtectedApp(app, rules, build_verifier(resource=resource, issuer=issuer, options=options))
+
+
+def build_verifier(*, resource: str, issuer: str, options: ResourceOptions) -> TokenVerifier:
+    """The verifier that the options describe. Raises ``ConfigurationError`` for settings that cannot work."""
     verifier = AccessTokenVerifier(
         issuer=issuer,
         resource=resource,
@@ -57,10 +73,26 @@ def protect(
         leeway_seconds=options.leeway_seconds,
         clock=options.clock,
     )
-    return ProtectedApp(app, rules, verifier)
+    if options.revocation is None:
+        return verifier
+    check_revocation_options(options.revocation)
+    return CheckedTokenVerifier(verifier, _build_grant_check(options.revocation, issuer, options))
 
 
 def _build_remote_keys(issuer: str, trusted_ca_file: str | None) -> Keys:
     from nameplate.resource.remote_keys import RemoteKeys  # httpx2, which a server with its own keys never needs
 
     return RemoteKeys(issuer, trusted_ca_file=trusted_ca_file)
+
+
+def _build_grant_check(revocation: Revocation, issuer: str, options: ResourceOptions) -> GrantCheck:
+    from nameplate.resource.feed_reader import FeedReader
+    from nameplate.resource.introspector import Introspector
+
+    match revocation:
+        case RevocationFeed():
+            return FeedReader(revocation, issuer=issuer, trusted_ca_file=options.trusted_ca_file, clock=options.clock)
+        case Introspection():
+            return Introspector(revocation, issuer=issuer, trusted_ca_file=options.trusted_ca_file, clock=options.clock)
+        case _:
+            assert_never(revocation)

@@ -13,9 +13,9 @@ from nameplate.resource.answers import Headers, build_json, send_answer, send_we
 from nameplate.resource.body import Body, Disconnected, NotRead, TooLarge, build_replay, read_body
 from nameplate.resource.context import ACCESS_TOKEN_KEY, access_token_variable
 from nameplate.resource.metadata_app import MetadataApp
+from nameplate.resource.revocation import UNCHECKED_REASON, TokenVerifier
 from nameplate.resource.rules import Rules
 from nameplate.resource.tool_calls import find_called_tools
-from nameplate.resource.verifier import AccessTokenVerifier
 
 __all__ = ["ProtectedApp"]
 
@@ -33,6 +33,13 @@ _NO_KEYS = build_json(
         "reason": "keys.unreachable",
     }
 )
+_UNCHECKED = build_json(
+    {
+        "error": "temporarily_unavailable",
+        "error_description": "Whether the access token was revoked cannot be found out now.",
+        "reason": UNCHECKED_REASON,
+    }
+)
 
 
 class ProtectedApp:
@@ -42,7 +49,7 @@ class ProtectedApp:
     paths from the root of the host.
     """
 
-    def __init__(self, app: ASGIApp, rules: Rules, verifier: AccessTokenVerifier) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, verifier: TokenVerifier) -> None:
         self.metadata_app = MetadataApp(rules.metadata)
         self.metadata_paths = rules.metadata_paths
         self._app = app
@@ -144,7 +151,8 @@ class ProtectedApp:
         _log.debug("refused: %s", error)
         if isinstance(error, FetchError):
             wait = error.retry_after_seconds if isinstance(error, Busy) else 10
-            return 503, _NO_KEYS, [_NO_STORE, (b"retry-after", str(wait).encode())]
+            body = _UNCHECKED if error.reason == UNCHECKED_REASON else _NO_KEYS
+            return 503, body, [_NO_STORE, (b"retry-after", str(wait).encode())]
         rules = self._rules
         challenge = build_challenge(
             error, resource_metadata_url=rules.metadata_url, scope=error.scope or rules.challenge_scope

@@ -3,17 +3,15 @@
 import asyncio
 import contextlib
 import logging
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import httpx2
-
-from nameplate.errors import Busy, ConfigurationError, FetchError
+from nameplate.errors import Busy, FetchError
 from nameplate.jose import KeySet
 from nameplate.protocol.resource_metadata import check_identifier_url
 from nameplate.resource.discovery import fetch_jwks
+from nameplate.resource.trusted_http import build_tls_context
 
 __all__ = ["KeyTiming", "RemoteKeys"]
 
@@ -57,7 +55,7 @@ class RemoteKeys:
         """
         check_identifier_url("issuer", issuer)
         self._issuer = issuer
-        self._tls = _build_tls_context(trusted_ca_file)
+        self._tls = build_tls_context(trusted_ca_file)
         self._timing = timing or KeyTiming()
         self._clock = clock
         self._keys: KeySet | None = None
@@ -124,14 +122,3 @@ class RemoteKeys:
             raise FetchError("the key set holds no key that can be used")
         self._keys, self._jwks, self._failure = keys, jwks, None
         self._fetched_at = self._clock()
-
-
-def _build_tls_context(trusted_ca_file: str | None) -> ssl.SSLContext:
-    """The system's trust and the operator's; built once, as loading a bundle of certificates takes 20 ms."""
-    context = httpx2.create_ssl_context(trust_env=False)
-    if trusted_ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=trusted_ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigurationError("trusted_ca_file", f"{trusted_ca_file} cannot be read: {error}") from error
-    return context

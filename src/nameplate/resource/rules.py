@@ -15,6 +15,7 @@ from nameplate.protocol.resource_metadata import (
 from nameplate.protocol.scope import OFFLINE_ACCESS, is_scope_token
 from nameplate.resource.answers import build_json
 from nameplate.resource.keys import Keys
+from nameplate.resource.revocation import Revocation
 
 __all__ = ["ResourceOptions", "Rules", "build_rules"]
 
@@ -25,8 +26,10 @@ class ResourceOptions:
 
     ``required_scope`` is what every request needs, whatever it does. ``scope_implies`` maps a scope to the narrower
     ones that it includes. ``keys`` replaces the fetching of the issuer's keys (``StaticKeys`` for a server in the same
-    process); ``trusted_ca_file`` is a PEM file to trust besides the system's while fetching them. ``name`` and
-    ``documentation_url`` go into the metadata. ``leeway_seconds`` is for clocks that differ. ``max_body_bytes`` bounds
+    process); ``trusted_ca_file`` is a PEM file to trust besides the system's while asking the issuer for anything.
+    ``revocation`` says how tokens are refused that were revoked before they expired (``RevocationFeed``,
+    ``Introspection``); without it, that they live shortly is the bound. ``name`` and ``documentation_url`` go into the
+    metadata. ``leeway_seconds`` is for clocks that differ. ``max_body_bytes`` bounds
     what is read of a message to find the tools that it calls. ``clock`` gives epoch seconds.
     """
 
@@ -34,6 +37,7 @@ class ResourceOptions:
     scope_implies: Mapping[str, Collection[str]] = field(default_factory=dict)
     keys: Keys | None = None
     trusted_ca_file: str | None = None
+    revocation: Revocation | None = None
     name: str | None = None
     documentation_url: str | None = None
     leeway_seconds: int = 10

@@ -29,7 +29,8 @@ _REFUSALS: dict[RefusedReason, tuple[str, str]] = {
 class AccessTokenVerifier:
     """Verifies access tokens of one authorization server for one resource, offline (RFC 9068 §4).
 
-    A revoked token is good here until it expires: the authorization server keeps lifetimes short.
+    A revoked token is good here until it expires: the authorization server keeps lifetimes short. Where that is too
+    long, ``ResourceOptions.revocation`` puts a ``CheckedTokenVerifier`` around this.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from nameplate.errors import ProtocolError, StoreError, TokenError
+from nameplate.errors import AnsweredError, ProtocolError, StoreError
 from nameplate.protocol.cors import CORS_HEADERS
 from nameplate.server.pages.render import page_headers
 
@@ -61,14 +61,23 @@ def build_redirect_response(url: str) -> Response:
 
 
 def build_token_error(
-    error: ProtocolError, *, client_id: str = "", status: int = 400, cause: Exception | None = None
+    error: ProtocolError,
+    *,
+    client_id: str = "",
+    status: int = 400,
+    used_header: bool = False,
+    cause: Exception | None = None,
 ) -> Response:
-    """RFC 6749 §5.2, with our reason and reference beside the code. A ``TokenError`` brings its own status."""
+    """RFC 6749 §5.2 and RFC 7591 §3.2.2, with our reason and reference beside the code. An ``AnsweredError`` brings its
+    own status.
+
+    ``used_header`` is whether the client authenticated by the Authorization header: then its failure is a 401.
+    """
     reference = new_reference()
     log_refusal(error, reference=reference, client_id=client_id, cause=cause)
     headers = {**CORS_HEADERS, **NO_STORE}
-    if isinstance(error, TokenError):
-        status = error.status
+    if isinstance(error, AnsweredError):
+        status = 401 if used_header and error.code == "invalid_client" else error.status
         if error.retry_after_seconds is not None:
             headers["Retry-After"] = str(error.retry_after_seconds)
         if status == 401:

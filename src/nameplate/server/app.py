@@ -17,17 +17,25 @@ from starlette.routing import BaseRoute, Route
 
 from nameplate.errors import ProtocolError, StoreError, TokenError
 from nameplate.protocol.cors import build_preflight_headers
-from nameplate.protocol.server_metadata import build_metadata_paths, build_server_metadata, get_issuer_path
-from nameplate.protocol.token_request import AUTH_METHODS
+from nameplate.protocol.server_metadata import (
+    ServerOffer,
+    build_metadata_paths,
+    build_server_metadata,
+    get_issuer_path,
+)
 from nameplate.server.answers import NO_STORE, build_page, build_token_error
 from nameplate.server.authorize import authorize
 from nameplate.server.consent import answer_consent, show_consent
 from nameplate.server.context import Clock, ServerContext
+from nameplate.server.introspect import introspect
 from nameplate.server.pages.render import render_notice
 from nameplate.server.pages.views import NoticeView
 from nameplate.server.parts import open_context
 from nameplate.server.public_documents import build_json_document, show_stylesheet
 from nameplate.server.refusals import refuse_on_page, server_failed, store_failed
+from nameplate.server.register import register
+from nameplate.server.revocation_feed import show_revocations
+from nameplate.server.revoke import revoke
 from nameplate.server.settings import Settings
 from nameplate.server.sign_in import sign_in, sign_out
 from nameplate.server.token import token
@@ -39,7 +47,8 @@ logger = logging.getLogger("nameplate.server")
 Endpoint = Callable[[Request, ServerContext], Awaitable[Response]]
 
 METADATA_SECONDS = 300
-JWKS_SECONDS = 300
+
+_JSON_PATHS = frozenset({"/introspect", "/register", "/revocations", "/revoke", "/token"})
 
 
 class AuthorizationServer:
@@ -64,12 +73,7 @@ class AuthorizationServer:
         self.app = self._build_app(self._routes(""))
         """Everything below the issuer's path."""
         self._metadata = build_json_document(
-            build_server_metadata(
-                settings.issuer,
-                scopes=[scope.name for resource in settings.resources for scope in resource.scopes],
-                documents_enabled=settings.cimd.enabled,
-                auth_methods=AUTH_METHODS,
-            ),
+            build_server_metadata(settings.issuer, _build_offer(settings)),
             max_age_seconds=METADATA_SECONDS,
         )
 
@@ -116,8 +120,16 @@ class AuthorizationServer:
         ]
 
     def _routes(self, prefix: str) -> list[BaseRoute]:
+        for_resource_servers = [
+            Route(f"{prefix}/introspect", self._introspect, methods=["POST"]),
+            _without_head(Route(f"{prefix}/revocations", self._show_revocations, methods=["GET"])),
+        ]
+        registration = Route(f"{prefix}/register", self._register, methods=["POST", "OPTIONS"])
         return [
+            *([registration] if self._settings.registration.enabled else []),
+            *(for_resource_servers if self._settings.resource_servers else []),
             Route(f"{prefix}/token", self._token, methods=["POST", "OPTIONS"]),
+            Route(f"{prefix}/revoke", self._revoke, methods=["POST", "OPTIONS"]),
             _without_head(Route(f"{prefix}/authorize", self._page(authorize), methods=["GET"])),
             Route(prefix or "/", self._show_front_page, methods=["GET"]),
             Route(f"{prefix}/sign-in", self._page(sign_in), methods=["POST"]),
@@ -157,20 +169,35 @@ class AuthorizationServer:
             return _answer_preflight("POST")
         return await token(request, self.context)
 
+    async def _revoke(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return _answer_preflight("POST")
+        return await revoke(request, self.context)
+
+    async def _introspect(self, request: Request) -> Response:
+        return await introspect(request, self.context)
+
+    async def _show_revocations(self, request: Request) -> Response:
+        return await show_revocations(request, self.context)
+
+    async def _register(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return _answer_preflight("POST")
+        return await register(request, self.context)
+
     async def _show_metadata(self, request: Request) -> Response:
         return _answer_preflight("GET") if request.method == "OPTIONS" else self._metadata
 
     async def _show_jwks(self, request: Request) -> Response:
         if request.method == "OPTIONS":
             return _answer_preflight("GET")
-        keys = {"keys": [self.context.signing_key.public_jwk()]}
-        return build_json_document(keys, max_age_seconds=JWKS_SECONDS)
+        return self.context.signing_keys.jwks
 
     async def _show_mistake(self, request: Request, error: Exception) -> Response:
         """Nothing that went wrong here is the peer's fault."""
         mistake = server_failed()
-        if request.url.path == f"{self.base_path}/token":
-            return build_token_error(mistake, status=500, cause=error)
+        if self._answers_json(request):
+            return build_token_error(mistake, cause=error)
         return refuse_on_page(mistake, stylesheet=f"{self.base_path}/style.css", cause=error)
 
     async def _show_no_such_thing(self, request: Request, error: Exception) -> Response:
@@ -178,12 +205,16 @@ class AuthorizationServer:
         if not isinstance(error, HTTPException):
             raise error
         headers = {**(error.headers or {}), "X-Content-Type-Options": "nosniff"}
-        if request.url.path == f"{self.base_path}/token":
-            method = TokenError("invalid_request", "Only POST is answered here.", reason="token.method", status=405)
+        if self._answers_json(request) and error.status_code == 405:
+            method = TokenError("invalid_request", "This method is not served.", reason="token.method", status=405)
             response = build_token_error(method)
             response.headers.update(headers)
             return response
         return PlainTextResponse(error.detail, error.status_code, headers)
+
+    def _answers_json(self, request: Request) -> bool:
+        """Whether the path is an endpoint for programs, whose refusals are JSON too."""
+        return request.url.path.removeprefix(self.base_path) in _JSON_PATHS
 
     async def _show_front_page(self, _request: Request) -> Response:
         """Whoever opens the issuer's URL in a browser learns what this is."""
@@ -206,6 +237,15 @@ class AuthorizationServer:
             logger.error("not ready", extra={"detail": str(error)})  # noqa: TRY400  (the store logged its trace)
             return JSONResponse({"status": "store unavailable"}, 503, NO_STORE)
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+
+def _build_offer(settings: Settings) -> ServerOffer:
+    return ServerOffer(
+        scopes=tuple(scope.name for resource in settings.resources for scope in resource.scopes),
+        has_documents=settings.cimd.enabled,
+        has_registration=settings.registration.enabled,
+        has_introspection=bool(settings.resource_servers),
+    )
 
 
 def _without_head(route: Route) -> Route:

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nameplate.errors import AuthorizationError, ClientMetadataError, FetchError, ProtocolError
+from nameplate.errors import AuthorizationError, ProtocolError
 from nameplate.ports.store import Full
 from nameplate.protocol.authorization import (
     AuthorizationRequest,
@@ -13,15 +13,14 @@ from nameplate.protocol.authorization import (
     is_refresh_allowed,
     parse_client,
 )
-from nameplate.protocol.client_id import ClientIdUrl
 from nameplate.protocol.client_metadata import ClientMetadata, build_snapshot
-from nameplate.protocol.client_refusal import build_document_refusal, build_fetch_refusal
 from nameplate.protocol.grant import PendingAuthorization
 from nameplate.protocol.parameters import Parameters, parse_parameters
 from nameplate.protocol.redirect_uri import RedirectTarget
 from nameplate.protocol.resource import choose_resource
 from nameplate.secret import hash_bearer_value
 from nameplate.server.browser import BrowserCookies, client_address, new_bearer_value
+from nameplate.server.clients import load_client
 from nameplate.server.context import ServerContext
 from nameplate.server.pages.views import ReturnLink
 from nameplate.server.questions import ask_person
@@ -37,7 +36,8 @@ async def authorize(request: Request, context: ServerContext) -> Response:
     parameters = parse_parameters(request.scope["query_string"])
     client, target = None, None
     try:
-        client = await _load_client(request, parse_client(parameters, context.policy), context)
+        client_id = parse_client(parameters, context.policy)
+        client = await load_client(client_id, context, source=client_address(request))
         target = choose_redirect_uri(parameters, client, context.policy)
         checked = check_authorization_request(parameters, client, target, context.policy)
         if await context.store.is_challenge_spent(client.client_id, checked.code_challenge):
@@ -45,18 +45,6 @@ async def authorize(request: Request, context: ServerContext) -> Response:
         return await _keep_and_ask(request, checked, context)
     except ProtocolError as error:
         return _refuse(error, parameters, client, target, context)
-
-
-async def _load_client(request: Request, client_id: ClientIdUrl, context: ServerContext) -> ClientMetadata:
-    document = context.documents.find_document(client_id.text)
-    if document is not None:
-        return document.metadata
-    try:
-        return (await context.documents.load_document(client_id, source=client_address(request))).metadata
-    except FetchError as error:
-        raise build_fetch_refusal(error, client_id.host) from error
-    except ClientMetadataError as error:
-        raise build_document_refusal(error) from error
 
 
 async def _keep_and_ask(request: Request, checked: AuthorizationRequest, context: ServerContext) -> Response:
@@ -128,14 +116,15 @@ def _collect_facts(
 ) -> tuple[tuple[str, str], ...]:
     """The values that whoever mends the client wants to compare (K18)."""
     facts = [("client_id", parameters.get("client_id") or "(none)")]
+    source = "in the document" if client is None or client.known_by == "document" else "registered"
     if error.reason.startswith("redirect_uri."):
         facts.append(("redirect_uri asked for", parameters.get("redirect_uri") or "(none)"))
-        facts.extend(("redirect_uri in the document", uri) for uri in (client.redirect_uris if client else ()))
+        facts.extend((f"redirect_uri {source}", uri) for uri in (client.redirect_uris if client else ()))
     if error.reason.startswith("scope."):
         resource = choose_resource(parameters.resources, context.policy.resources)
         facts.append(("scope offered here", " ".join(resource.scope_names if resource else ()) or "(none)"))
         facts.append(("scope asked for", parameters.get("scope") or "(none)"))
-        facts.append(("scope in the document", " ".join((client and client.scope) or ()) or "(none named)"))
+        facts.append((f"scope {source}", " ".join((client and client.scope) or ()) or "(none named)"))
     if error.reason.startswith("resource."):
         facts.extend(("resource asked for", resource) for resource in parameters.resources)
     return tuple(facts)

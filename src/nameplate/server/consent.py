@@ -1,5 +1,6 @@
 """``/consent``: the question again, and the person's answer (architecture decision 13, MCP-80 to MCP-84)."""
 
+import secrets
 from typing import assert_never
 
 from starlette.requests import Request
@@ -8,12 +9,14 @@ from starlette.responses import Response
 from nameplate.errors import AuthorizationError
 from nameplate.ports.store import AlreadyAnswered, Approved, ChallengeSpent, Denied, Unknown
 from nameplate.protocol.authorization import build_error_redirect, build_success_redirect
+from nameplate.protocol.client_class import choose_client_class
+from nameplate.protocol.client_id import is_client_id_url
 from nameplate.protocol.code_grant import CODE_SECONDS, derive_code
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, Session
 from nameplate.protocol.parameters import parse_parameters
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import build_redirect_response
-from nameplate.server.browser import new_bearer_value
+from nameplate.server.client_auth import read_client
 from nameplate.server.context import ServerContext
 from nameplate.server.forms import read_own_form
 from nameplate.server.questions import ask_person
@@ -64,7 +67,8 @@ async def _approve(
     )
     match verdict:
         case Approved():
-            await context.documents.record_approval(pending.client_id)
+            if is_client_id_url(pending.client_id):
+                await context.documents.record_approval(pending.client_id)
             url = build_success_redirect(pending.redirect_uri, code=code, state=pending.state, issuer=context.issuer)
             return build_redirect_response(url)
         case AlreadyAnswered():
@@ -97,15 +101,16 @@ async def _deny(pending: PendingAuthorization, request_id: str, session: Session
 
 
 def _build_grant(pending: PendingAuthorization, session: Session, now: int, context: ServerContext) -> Grant:
+    client_class = choose_client_class(read_client(pending.client_metadata), None)
     return Grant(
-        id=new_bearer_value("npg"),
+        id=f"grant_{secrets.token_urlsafe(16)}",  # it stands in tokens, and is no secret
         client_id=pending.client_id,
         subject=session.subject,
         resource=pending.resource,
         scope=pending.scope,
         client_metadata=pending.client_metadata,
         created_at=now,
-        expires_at=now + context.tokens.grant_seconds,
+        expires_at=now + context.lifetimes[client_class].grant_seconds,
         username=session.username,
     )
 

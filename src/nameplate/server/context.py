@@ -1,14 +1,17 @@
 """What every endpoint of the authorization server is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nameplate.jose.signing_key import SigningKey
 from nameplate.ports.documents import ClientDocuments
+from nameplate.ports.keys import ClientKeySets
 from nameplate.ports.store import Store
 from nameplate.protocol.authorization import AuthorizationPolicy
+from nameplate.protocol.client_class import ClientClass, Lifetimes
 from nameplate.protocol.resource import ProtectedResource
-from nameplate.server.settings import TokenSettings
+from nameplate.server.resource_servers import ResourceServers
+from nameplate.server.settings import RegistrationSettings, TokenSettings
+from nameplate.server.signing_keys import SigningKeyRing
 from nameplate.upstream.local_accounts import LocalAccounts
 
 __all__ = ["Clock", "ServerContext"]
@@ -19,14 +22,23 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerContext:
-    """The parts of a running authorization server. ``base_path`` is the issuer's path, before every link on a page."""
+    """The parts of a running authorization server.
+
+    ``lifetimes`` are those of each class of clients. ``token_endpoint_audience_clients`` are patterns, see
+    ``client_assertion.choose_audiences``. ``base_path`` is the issuer's path, before every link on a page.
+    """
 
     policy: AuthorizationPolicy
     tokens: TokenSettings
+    registration: RegistrationSettings
+    lifetimes: Mapping[ClientClass, Lifetimes]
+    token_endpoint_audience_clients: tuple[str, ...]
     store: Store
     documents: ClientDocuments
+    key_sets: ClientKeySets
+    resource_servers: ResourceServers
     accounts: LocalAccounts
-    signing_key: SigningKey
+    signing_keys: SigningKeyRing
     clock: Clock
     base_path: str
 

@@ -9,17 +9,19 @@ from contextlib import asynccontextmanager
 import anyio
 
 from nameplate.errors import StoreError
-from nameplate.fetch import CachedDocuments, FetchOptions, GuardedFetcher
-from nameplate.jose.signing_key import SigningKey
-from nameplate.ports.store import Store, StoredSigningKey
+from nameplate.fetch import CachedDocuments, CachedKeySets, FetchOptions, GuardedFetcher
+from nameplate.ports.store import Store
 from nameplate.protocol.authorization import AuthorizationPolicy
 from nameplate.protocol.client_id import ClientIdPolicy
 from nameplate.protocol.resource import ProtectedResource, ScopeOffer
 from nameplate.protocol.server_metadata import get_issuer_path
 from nameplate.server.context import Clock, ServerContext
+from nameplate.server.encryption_keys import open_vault
+from nameplate.server.resource_servers import build_resource_servers
 from nameplate.server.settings import Settings
-from nameplate.server.settings_checks import build_private_hosts
-from nameplate.stores.sqlite import SqliteStore
+from nameplate.server.settings_checks import build_lifetimes, build_private_hosts
+from nameplate.server.signing_keys import SigningKeyRing, build_key_policy
+from nameplate.stores.open import open_store
 from nameplate.upstream.local_accounts import LocalAccount, LocalAccounts
 
 __all__ = ["build_policy", "open_context"]
@@ -35,26 +37,36 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
     """The running parts of a server with these settings. Raises ``StoreError`` where the store cannot be opened."""
     clock = clock or time.time
     policy = build_policy(settings)
-    store = await SqliteStore.open(settings.store.url)
+    store = await open_store(settings.store.url)
     try:
-        documents = _build_documents(settings, policy, store, clock)
+        vault = await open_vault(settings.store, store)
+        fetcher = _build_fetcher(settings, policy, clock)
+        documents = _build_documents(settings, policy, store, fetcher, clock)
+        key_sets = CachedKeySets(fetcher, policy=policy.client_id, clock=clock)
         try:
             context = ServerContext(
                 policy=policy,
                 tokens=settings.tokens,
+                registration=settings.registration,
+                lifetimes=build_lifetimes(settings.tokens),
+                token_endpoint_audience_clients=settings.cimd.token_endpoint_audience_clients,
                 store=store,
                 documents=documents,
+                key_sets=key_sets,
+                resource_servers=build_resource_servers(settings.resource_servers),
                 accounts=_build_accounts(settings),
-                signing_key=await _load_signing_key(store, int(clock())),
+                signing_keys=await SigningKeyRing.open(store, vault, build_key_policy(settings), clock),
                 clock=clock,
                 base_path=get_issuer_path(settings.issuer),
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_sweep, store, clock)
+                tasks.start_soon(context.signing_keys.keep_up)
                 yield context
                 tasks.cancel_scope.cancel()
         finally:
-            await documents.aclose()
+            await key_sets.aclose()
+            await documents.aclose()  # and with it the fetcher that both use
     finally:
         await store.aclose()
 
@@ -77,15 +89,21 @@ def build_policy(settings: Settings) -> AuthorizationPolicy:
     )
 
 
-def _build_documents(settings: Settings, policy: AuthorizationPolicy, store: Store, clock: Clock) -> CachedDocuments:
+def _build_fetcher(settings: Settings, policy: AuthorizationPolicy, clock: Clock) -> GuardedFetcher:
     options = FetchOptions(
         private_hosts=policy.client_id.private_hosts,
         trusted_ca_file=settings.fetch.trusted_ca_file,
         deadline_seconds=settings.fetch.deadline_seconds,
         max_document_bytes=settings.cimd.max_document_bytes,
     )
+    return GuardedFetcher(options, clock=clock)
+
+
+def _build_documents(
+    settings: Settings, policy: AuthorizationPolicy, store: Store, fetcher: GuardedFetcher, clock: Clock
+) -> CachedDocuments:
     return CachedDocuments(
-        GuardedFetcher(options, clock=clock),
+        fetcher,
         store=store,
         policy=policy.client_id,
         require_client_name=settings.cimd.require_client_name,
@@ -105,15 +123,6 @@ def _build_accounts(settings: Settings) -> LocalAccounts:
             for account in settings.accounts
         ]
     )
-
-
-async def _load_signing_key(store: Store, now: int) -> SigningKey:
-    """The key that all replicas sign with: the one that was stored first."""
-    fresh = SigningKey.generate()
-    keys = await store.record_signing_key(
-        StoredSigningKey(kid=fresh.kid, private_jwk=fresh.private_jwk(), created_at=now)
-    )
-    return SigningKey.from_private_jwk(keys[0].private_jwk)
 
 
 async def _sweep(store: Store, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""What never changes while the server runs: its metadata, its keys, the stylesheet. Built once, served as bytes."""
+"""What is the same for everybody who asks: metadata, keys, the stylesheet. Built once, served as bytes."""
 
 import json
 from collections.abc import Mapping

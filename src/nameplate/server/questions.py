@@ -1,6 +1,7 @@
 """The two questions that a person is asked, as pages: who are you, and do you allow this?"""
 
 from functools import lru_cache
+from typing import assert_never
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -48,6 +49,7 @@ def show_sign_in(
     view = SignInView(
         action=f"{context.base_path}/sign-in",
         request=request_id,
+        known_by=client.known_by,
         client_host=host,
         client_name=client.client_name,
         resource_name=_find_resource(pending, context).name,
@@ -69,6 +71,7 @@ def _build_consent_view(
         sign_out_action=f"{context.base_path}/sign-out",
         request=request_id,
         subject=session.subject,
+        known_by=client.known_by,
         client_host=host,
         client_id=client.client_id,
         client_name=client.client_name,
@@ -86,20 +89,22 @@ def _build_consent_view(
         ),
         keeps_access=pending.issues_refresh_token,
         links=_collect_links(client),
-        warnings=(*host_warnings(host), *name_warnings(client.client_name or "", host)),
+        warnings=_collect_warnings(client, host, target),
     )
 
 
 def _read_client(pending: PendingAuthorization, context: ServerContext) -> tuple[ClientMetadata, str]:
     """The client, and the host of its client_id (with the port where that is not 443): the identity that was proven.
+    It is empty for a registered client, which has proven none.
 
     Raises ``AuthorizationPageError`` where the server's configuration changed so that the request cannot go on.
     """
     try:
         client = parse_snapshot(pending.client_metadata)
-        return client, _find_host(client.client_id, context.policy.client_id)
+        host = _find_host(client.client_id, context.policy.client_id) if client.known_by == "document" else ""
     except (ClientIdError, ClientMetadataError):
         raise not_waiting() from None
+    return client, host
 
 
 @lru_cache(256)
@@ -122,6 +127,27 @@ def _find_resource(pending: PendingAuthorization, context: ServerContext) -> Pro
     return resource
 
 
+def _collect_warnings(client: ClientMetadata, host: str, target: RedirectTarget) -> tuple[str, ...]:
+    """What to look at twice. Of a client that registered itself nothing is known but where the answer goes; a name that
+    the operator registered is no claim.
+    """
+    name = client.client_name or ""
+    match client.known_by:
+        case "document":
+            return *host_warnings(host), *name_warnings(name, host)
+        case "operator":
+            return ()
+        case "itself":
+            answers_to = target.host if target.kind == "https" else ""
+            of_host = host_warnings(answers_to) if answers_to else ()
+            return *of_host, *name_warnings(name, answers_to, host_is="the answer goes to")
+        case _:
+            assert_never(client.known_by)
+
+
 def _collect_links(client: ClientMetadata) -> tuple[tuple[str, str], ...]:
+    """Pages that the client names. One that registered itself can name anybody's, and would borrow their looks."""
+    if client.known_by == "itself":
+        return ()
     labelled = (("Website", client.client_uri), ("Terms", client.tos_uri), ("Privacy", client.policy_uri))
     return tuple((label, url) for label, url in labelled if url)

@@ -75,12 +75,18 @@ _BY_REASON = {
     "fetch.redirect": _UNREACHABLE,
     "fetch.media_type": _UNREACHABLE,
     "fetch.too_large": _UNREACHABLE,
+    "client.unknown": _Words(
+        "This application is not registered here",
+        "Its registration was never made at this server, or has been forgotten since.",
+        "You can close this window; nothing was shared. In the application, remove the connection and set it up anew: "
+        "then it registers again.",
+    ),
     "redirect_uri.missing": _Words(
         "The way back is not clear", "The application did not say where the answer should go.", _TELL_THE_DEVELOPER
     ),
     "redirect_uri.not_registered": _Words(
         "The way back is not the application's",
-        "The answer would go to an address that the application's own document does not name. "
+        "The answer would go to an address that the application has not named beforehand. "
         "Somebody may be trying to take its place.",
         _TELL_THE_DEVELOPER,
     ),

@@ -17,28 +17,45 @@ from nameplate.server.listener import open_listener
 from nameplate.server.logs import set_up_logs
 from nameplate.server.settings import Settings
 from nameplate.server.settings_checks import parse_listen
+from nameplate.server.workers import Worker, run_workers
 
 __all__ = ["run_server"]
 
 logger = logging.getLogger("nameplate.server")
 
 GRACEFUL_SECONDS = 10
+"""How long requests that have begun may take after the order to stop."""
+
+CLOSING_SECONDS = 5
+"""What a worker gets beyond that, for closing its store."""
 
 
 def run_server(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was begun.
+    """Serve until SIGTERM or SIGINT, then finish what was begun. With several workers it returns in each process.
 
-    Raises ``ConfigurationError`` where the address cannot be had, ``StoreError`` where the store cannot be opened.
+    Raises ``ConfigurationError`` where the address cannot be had, ``StoreError`` where the store cannot be opened, and
+    ``SystemExit`` in the parent of workers that could not start.
     """
     set_up_logs()
     _check_port(settings)
-    if not settings.cimd.enabled:
-        logger.warning("cimd.enabled is off: no new client can sign in, because documents are the only way to be known")
+    if not (settings.cimd.enabled or settings.registration.enabled):
+        logger.warning(
+            "cimd.enabled and registration.enabled are off: only clients that the operator registered can come"
+        )
     with _listen(settings.listen) as listener:
-        server = AuthorizationServer(settings)
-        config = _build_uvicorn_config(server, settings)
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_serve(server, _Server(config), listener, settings))
+        if settings.workers == 1:
+            _run_here(settings, listener)
+            return
+        worker = run_workers(settings.workers, listener, stop_seconds=GRACEFUL_SECONDS + CLOSING_SECONDS)
+        if worker is not None:
+            _run_here(settings, listener, worker)
+
+
+def _run_here(settings: Settings, listener: socket.socket, worker: Worker | None = None) -> None:
+    server = AuthorizationServer(settings)
+    config = _build_uvicorn_config(server, settings)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(server, _Server(config, worker), listener, settings))
 
 
 def _check_port(settings: Settings) -> None:
@@ -88,9 +105,20 @@ def _build_uvicorn_config(server: AuthorizationServer, settings: Settings) -> uv
 class _Server(uvicorn.Server):
     """uvicorn's server, for which SIGTERM and SIGINT are orders to finish, not a death: the exit status is then 0."""
 
+    def __init__(self, config: uvicorn.Config, worker: Worker | None) -> None:
+        super().__init__(config)
+        self._worker = worker
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._worker is not None:
+            self._worker.report_ready()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        # A terminal sends SIGINT to all processes; that of a worker comes from its parent, as SIGTERM.
+        orders = (signal.SIGTERM, signal.SIGINT) if self._worker is None else (signal.SIGTERM,)
+        before = {number: signal.signal(number, self.handle_exit) for number in orders}
         try:
             yield
         finally:

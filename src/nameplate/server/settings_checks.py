@@ -5,20 +5,24 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from nameplate.errors import ConfigurationError, StoreError
+from nameplate.errors import ClientIdError, ConfigurationError
+from nameplate.protocol.client_assertion import is_client_pattern
+from nameplate.protocol.client_class import ClientClass, Lifetimes
+from nameplate.protocol.client_id import ClientIdPolicy, is_client_id_url, parse_client_id
 from nameplate.protocol.host_names import find_host_name_fault
 from nameplate.protocol.private_hosts import PrivateHost, parse_private_host
 from nameplate.protocol.redirect_uri import check_redirect_pattern
 from nameplate.protocol.resource import build_canonical_resource
 from nameplate.protocol.resource_metadata import check_identifier_url, is_loopback_url
 from nameplate.protocol.scope import OFFLINE_ACCESS, is_scope_token
-from nameplate.stores.sqlite_file import parse_database_path
+from nameplate.stores.open import check_store_url
 from nameplate.upstream.local_accounts import is_password_hash
+from nameplate.vault import parse_encryption_keys
 
 if TYPE_CHECKING:
-    from nameplate.server.settings import Settings
+    from nameplate.server.settings import ClientClassSettings, Settings, StoreSettings, TokenSettings
 
-__all__ = ["build_private_hosts", "check_settings", "parse_listen"]
+__all__ = ["build_lifetimes", "build_private_hosts", "check_encryption_keys", "check_settings", "parse_listen"]
 
 _ISSUER = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?((?:/[A-Za-z0-9._~-]+)*)")
 _DEFAULT_PORTS = {"https": "443", "http": "80"}
@@ -34,11 +38,15 @@ def check_settings(settings: "Settings") -> None:
     _check_trusted_proxies(settings.trusted_proxies)
     _check_accounts(settings)
     _check_resources(settings)
+    _check_resource_servers(settings)
     _check_private_hosts(settings)
     _check_trusted_ca_file(settings)
     _check_redirect_patterns(settings)
-    _check_lifetimes(settings)
-    _check_store(settings.store.url)
+    _check_audience_clients(settings)
+    _check_lifetimes(settings.tokens)
+    check_store_url(settings.store.url)
+    check_encryption_keys(settings.store)
+    _check_key_rotation(settings)
 
 
 def parse_listen(listen: str) -> tuple[str, int]:
@@ -149,6 +157,18 @@ def _check_resources(settings: "Settings") -> None:
     _check_distinct("resources", "identifier", canonical)
 
 
+def _check_resource_servers(settings: "Settings") -> None:
+    _check_distinct("resource_servers", "id", [server.id for server in settings.resource_servers])
+    declared = [resource.identifier for resource in settings.resources]
+    for server in settings.resource_servers:
+        for resource in server.resources:
+            if resource not in declared:
+                raise ConfigurationError(
+                    "resource_servers.resources",
+                    f"{server.id!r} names {resource!r}, which is no [[resources]] identifier, to the byte.",
+                )
+
+
 def _check_distinct(setting: str, member: str, values: list[str]) -> None:
     for value in values:
         if values.count(value) > 1:
@@ -190,23 +210,78 @@ def _check_redirect_patterns(settings: "Settings") -> None:
         check_redirect_pattern(pattern, setting="cimd.allowed_client_redirect_uris")
 
 
-def _check_lifetimes(settings: "Settings") -> None:
-    tokens = settings.tokens
-    if tokens.access_token_seconds > 86400:
+def _check_audience_clients(settings: "Settings") -> None:
+    policy = ClientIdPolicy(private_hosts=build_private_hosts(settings))
+    for pattern in settings.cimd.token_endpoint_audience_clients:
+        if not is_client_pattern(pattern):
+            raise ConfigurationError(
+                "cimd.token_endpoint_audience_clients", f"{pattern!r}: * stands for one whole path segment only."
+            )
+        if not is_client_id_url(pattern):
+            continue  # a registered client
+        try:
+            parse_client_id(pattern.replace("*", "x"), policy)
+        except ClientIdError as error:
+            raise ConfigurationError(
+                "cimd.token_endpoint_audience_clients", f"{pattern!r} matches no client: it {error.problem}."
+            ) from None
+
+
+def _check_lifetimes(tokens: "TokenSettings") -> None:
+    every = {"tokens": _build_lifetimes(tokens, tokens)}
+    every |= {f"tokens.{name}": lifetimes for name, lifetimes in build_lifetimes(tokens).items()}
+    for table, lifetimes in every.items():
+        if lifetimes.access_token_seconds > 86400:
+            raise ConfigurationError(
+                f"{table}.access_token_seconds", "an access token cannot be taken back; at most 86400 (RFC 9700 §2.2)."
+            )
+        if lifetimes.refresh_token_seconds > lifetimes.grant_seconds:
+            raise ConfigurationError(
+                f"{table}.refresh_token_seconds",
+                f"{lifetimes.refresh_token_seconds} exceeds {table}.grant_seconds, which is {lifetimes.grant_seconds}.",
+            )
+
+
+def build_lifetimes(tokens: "TokenSettings") -> dict[ClientClass, Lifetimes]:
+    """The lifetimes of each class of clients: its own where it has some, else those for all."""
+    classes: dict[ClientClass, ClientClassSettings] = {
+        "public": tokens.public,
+        "confidential": tokens.confidential,
+        "unverified": tokens.unverified,
+    }
+    return {name: _build_lifetimes(own, tokens) for name, own in classes.items()}
+
+
+def _build_lifetimes(own: "ClientClassSettings | TokenSettings", tokens: "TokenSettings") -> Lifetimes:
+    return Lifetimes(
+        access_token_seconds=own.access_token_seconds or tokens.access_token_seconds,
+        refresh_token_seconds=own.refresh_token_seconds or tokens.refresh_token_seconds,
+        grant_seconds=own.grant_seconds or tokens.grant_seconds,
+    )
+
+
+def check_encryption_keys(store: "StoreSettings") -> None:
+    """Whether it is clear where the encryption keys come from, and those given here can be used. Raises
+    ``ConfigurationError``.
+    """
+    if store.encryption_keys and store.encryption_key_file is not None:
         raise ConfigurationError(
-            "tokens.access_token_seconds", "an access token cannot be taken back; at most 86400 (RFC 9700 §2.2)."
+            "store.encryption_keys", "store.encryption_key_file is set too; give the keys in one place."
         )
-    if tokens.refresh_token_seconds > tokens.grant_seconds:
+    if store.encryption_keys:
+        parse_encryption_keys(store.encryption_keys, setting="store.encryption_keys")
+    elif store.encryption_key_file is None and not store.url.startswith("sqlite:"):
         raise ConfigurationError(
-            "tokens.refresh_token_seconds",
-            f"{tokens.refresh_token_seconds} exceeds tokens.grant_seconds, which is {tokens.grant_seconds}.",
+            "store.encryption_keys",
+            "is required with PostgreSQL, and the same for all replicas. Make a key with nameplate keys "
+            "generate-encryption-key, and give it in NAMEPLATE_STORE__ENCRYPTION_KEYS or store.encryption_key_file.",
         )
 
 
-def _check_store(url: str) -> None:
-    if not url.startswith("sqlite:///"):
-        raise ConfigurationError("store.url", "must begin with sqlite:///, for example sqlite:///nameplate.sqlite3.")
-    try:
-        parse_database_path(url)
-    except StoreError as error:
-        raise ConfigurationError("store.url", f"{error}.") from None
+def _check_key_rotation(settings: "Settings") -> None:
+    keys = settings.keys
+    if keys.publish_ahead_seconds >= keys.rotate_seconds:
+        raise ConfigurationError(
+            "keys.publish_ahead_seconds",
+            f"{keys.publish_ahead_seconds} is no less than keys.rotate_seconds, which is {keys.rotate_seconds}.",
+        )

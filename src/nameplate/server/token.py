@@ -7,15 +7,27 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from nameplate.errors import ClientIdError, ClientMetadataError, FetchError, ParameterError, StoreError, TokenError
-from nameplate.ports.store import Redeemed, Repeated, Replayed, Reused, Rotated, Unknown
+from nameplate.ports.store import AssertionReplayed, Redeemed, Repeated, Replayed, Reused, Rotated, Rotation, Unknown
 from nameplate.protocol.access_token import ACCESS_TOKEN_TYPE, build_access_token_claims
-from nameplate.protocol.client_change import build_lost_client_refusal, check_auth_method, is_end_of_client
+from nameplate.protocol.client_assertion import build_replay_refusal
+from nameplate.protocol.client_authentication import Credentials, NoSecret
+from nameplate.protocol.client_change import (
+    ENDING_REASONS,
+    build_lost_client_refusal,
+    check_proof,
+    is_end_of_client,
+    is_weaker,
+)
+from nameplate.protocol.client_class import Lifetimes, choose_client_class
 from nameplate.protocol.client_id import parse_client_id
+from nameplate.protocol.client_metadata import ClientMetadata
+from nameplate.protocol.client_proof import ClientProof
 from nameplate.protocol.code_grant import (
-    BURNING_REASONS,
     REPLAY_REVOKES_AFTER_SECONDS,
     build_code_refusal,
     check_code,
+    check_code_binding,
+    is_code_burned,
     parse_code_request,
 )
 from nameplate.protocol.cors import CORS_HEADERS
@@ -26,19 +38,21 @@ from nameplate.protocol.refresh_grant import (
     REPEAT_SECONDS,
     build_refresh_refusal,
     check_refresh,
+    narrow_scope,
     parse_refresh_request,
 )
+from nameplate.protocol.registered_client import RegisteredClient
 from nameplate.protocol.scope import build_scope
 from nameplate.protocol.token_request import (
     check_client_admitted,
     choose_granted_resource,
     narrow_to_offer,
     parse_grant_type,
-    parse_public_client_id,
 )
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import NO_STORE, build_token_error
 from nameplate.server.browser import new_bearer_value
+from nameplate.server.client_auth import authenticate, find_registration, read_client, read_credentials, use_up
 from nameplate.server.context import ServerContext
 from nameplate.server.forms import read_form
 from nameplate.server.repeat_answer import TokenAnswer, open_answer, seal_answer
@@ -49,88 +63,113 @@ __all__ = ["token"]
 
 async def token(request: Request, context: ServerContext) -> Response:
     """Answer a token request; every refusal is RFC-shaped JSON."""
-    client_id = ""
+    client_id, used_header = "", "authorization" in request.headers
     try:
         form = await read_form(request)
         grant_type = parse_grant_type(form)
-        client_id = parse_public_client_id(form, request.headers.get("authorization"))
+        credentials = read_credentials(request, form)
+        client_id = credentials.client_id
         check_client_admitted(client_id, documents_enabled=context.policy.documents_enabled)
+        registered = await find_registration(credentials, context)
         match grant_type:
             case "authorization_code":
-                answer = await _redeem_code(form, client_id, context)
+                answer = await _redeem_code(form, credentials, registered, context)
             case "refresh_token":
-                answer = await _refresh(form, client_id, context)
+                answer = await _refresh(form, credentials, registered, context)
             case _:
                 assert_never(grant_type)
     except (ParameterError, TokenError) as error:
-        return build_token_error(error, client_id=client_id)
+        return build_token_error(error, client_id=client_id, used_header=used_header)
     except StoreError as error:
         return build_token_error(_store_failed(error), client_id=client_id, cause=error)
     return JSONResponse(answer.build_body(context.now()), headers={**CORS_HEADERS, **NO_STORE})
 
 
-async def _redeem_code(form: Parameters, client_id: str, context: ServerContext) -> TokenAnswer:
-    request = parse_code_request(form, client_id)
+async def _redeem_code(
+    form: Parameters, credentials: Credentials, registered: RegisteredClient | None, context: ServerContext
+) -> TokenAnswer:
+    request = parse_code_request(form, credentials.client_id)
     code_hash, now = hash_bearer_value(request.code), context.now()
     found = await context.store.load_code(code_hash)
     if isinstance(found, Unknown):
         raise build_code_refusal("code.unknown")
     code, grant = found
+    # The document that the code was authorized by: one snapshot serves the whole flow.
+    client, proof = read_client(grant.client_metadata), None
     try:
         check_code(request, code, grant, now)
-    except TokenError as error:
-        if error.reason in BURNING_REASONS:
+        proof = await _prove(credentials, client, registered, grant, context)
+        check_code_binding(request, code)
+        resource = choose_granted_resource(form, grant.resource, context.policy.resources)
+        account = context.accounts.find(grant.username)
+        if account is None:
+            raise build_code_refusal("grant.account_removed")
+    except TokenError as refusal:
+        if proof is not None:
+            await use_up(proof, now, context)
+        if is_code_burned(refusal.reason, client):
             await context.store.burn_code(code_hash, now)
         raise
-    resource = choose_granted_resource(form, grant.resource, context.policy.resources)
-    account = context.accounts.find(grant.username)
-    if account is None:
-        raise build_code_refusal("grant.account_removed")
+    lifetimes = context.lifetimes[choose_client_class(client, proof.auth_method)]
     refresh_token = new_bearer_value("npr") if code.issues_refresh_token else None
     verdict = await context.store.redeem_code(
         code_hash,
-        refresh_token=_build_refresh_token(refresh_token, grant, now, context) if refresh_token else None,
+        refresh_token=_build_refresh_token(refresh_token, grant, lifetimes, now) if refresh_token else None,
+        proof=proof,
         now=now,
         replay_revokes_after_seconds=REPLAY_REVOKES_AFTER_SECONDS,
     )
     match verdict:
         case Redeemed():
             scope = narrow_to_offer(verdict.grant.scope, resource)
-            return _build_answer(verdict.grant, account, scope, refresh_token, now, context)
+            return _build_answer(verdict.grant, account, scope, refresh_token, lifetimes, context)
         case Replayed():
             raise build_code_refusal("code.replayed_and_revoked" if verdict.grant_revoked else "code.replayed")
+        case AssertionReplayed():
+            raise build_replay_refusal()
         case Unknown():
             raise build_code_refusal("code.unknown")
         case _:
             assert_never(verdict)
 
 
-async def _refresh(form: Parameters, client_id: str, context: ServerContext) -> TokenAnswer:
-    request = parse_refresh_request(form, client_id)
+async def _refresh(
+    form: Parameters, credentials: Credentials, registered: RegisteredClient | None, context: ServerContext
+) -> TokenAnswer:
+    request = parse_refresh_request(form, credentials.client_id)
     token_hash, now = hash_bearer_value(request.refresh_token), context.now()
     found = await context.store.load_refresh_token(token_hash)
     if isinstance(found, Unknown):
         raise build_refresh_refusal("refresh_token.unknown")
     presented, grant = found
-    granted_scope = check_refresh(request, presented, grant, now)
-    # The person's account of today: whoever was taken out of the configuration gets no more tokens.
-    account = context.accounts.find(grant.username)
-    if account is None:
-        raise build_refresh_refusal("grant.account_removed")
-    scope = narrow_to_offer(granted_scope, choose_granted_resource(form, grant.resource, context.policy.resources))
-    # A second use is an honest repeat or a theft: the store knows which, and no host may keep it from saying so.
-    if presented.rotated_at is None:
-        await _check_client(grant, now, context)
-    successor = new_bearer_value("npr")
-    answer = _build_answer(grant, account, scope, successor, now, context)
-    verdict = await context.store.rotate_refresh_token(
-        token_hash,
-        successor=_build_refresh_token(successor, grant, now, context),
+    check_refresh(request, presented, grant, now)
+    client = await _load_client(credentials, registered, presented, grant, context)
+    proof = await _prove(credentials, client, registered, grant, context)
+    try:
+        check_proof(proof, grant, client)
+        granted_scope = narrow_scope(request, grant)
+        # The person's account of today: whoever was taken out of the configuration gets no more tokens.
+        account = context.accounts.find(grant.username)
+        if account is None:
+            raise build_refresh_refusal("grant.account_removed")
+        resource = choose_granted_resource(form, grant.resource, context.policy.resources)
+    except TokenError as refusal:
+        await use_up(proof, now, context)
+        if refusal.reason in ENDING_REASONS:
+            await context.store.revoke_grant(grant.id, reason=refusal.reason, now=now)
+        raise
+    lifetimes = context.lifetimes[choose_client_class(client, proof.auth_method)]
+    scope, successor = narrow_to_offer(granted_scope, resource), new_bearer_value("npr")
+    answer = _build_answer(grant, account, scope, successor, lifetimes, context)
+    rotation = Rotation(
+        token_hash=token_hash,
+        successor=_build_refresh_token(successor, grant, lifetimes, now),
         sealed_answer=seal_answer(answer, request.refresh_token),
-        now=now,
+        proof=proof,
         repeat_seconds=REPEAT_SECONDS,
         repeat_limit=REPEAT_LIMIT,
     )
+    verdict = await context.store.rotate_refresh_token(rotation, now)
     match verdict:
         case Rotated():
             return answer
@@ -138,14 +177,42 @@ async def _refresh(form: Parameters, client_id: str, context: ServerContext) -> 
             return open_answer(verdict.sealed_answer, request.refresh_token)
         case Reused():
             raise build_refresh_refusal("refresh_token.reused")
+        case AssertionReplayed():
+            raise build_replay_refusal()
         case Unknown():
             raise build_refresh_refusal("refresh_token.unknown")
         case _:
             assert_never(verdict)
 
 
-async def _check_client(grant: Grant, now: int, context: ServerContext) -> None:
-    """Judge a live grant by its client's document of today; a client that is gone for good ends it."""
+async def _prove(
+    credentials: Credentials,
+    client: ClientMetadata,
+    registered: RegisteredClient | None,
+    grant: Grant,
+    context: ServerContext,
+) -> ClientProof:
+    """The client's proof; a registered client is known by its entry, and not by what a grant remembers of it."""
+    if registered is None:
+        return await authenticate(credentials, client, None, grant, context, at_token_endpoint=True)
+    entry = read_client(registered.metadata)
+    return await authenticate(credentials, entry, registered.secret_hash, grant, context, at_token_endpoint=True)
+
+
+async def _load_client(
+    credentials: Credentials,
+    registered: RegisteredClient | None,
+    presented: RefreshToken,
+    grant: Grant,
+    context: ServerContext,
+) -> ClientMetadata:
+    """The client of today, by which a live grant is judged; one that is gone for good ends it."""
+    if registered is not None:
+        return read_client(registered.metadata)
+    is_repeat = presented.rotated_at is not None and isinstance(credentials, NoSecret)
+    if is_repeat and not is_weaker(credentials.method, grant.auth_method):
+        # A second use is an honest repeat or a theft. The store knows which, and no host may keep it from saying so.
+        return read_client(grant.client_metadata)
     document = context.documents.find_document(grant.client_id)
     if document is None:
         try:
@@ -154,17 +221,17 @@ async def _check_client(grant: Grant, now: int, context: ServerContext) -> None:
         except (ClientIdError, ClientMetadataError, FetchError) as error:
             refusal = build_lost_client_refusal(error, grant.client_id)
             if is_end_of_client(error):
-                await context.store.revoke_grant(grant.id, reason=refusal.reason, now=now)
+                await context.store.revoke_grant(grant.id, reason=refusal.reason, now=context.now())
             raise refusal from error
-    check_auth_method(document.metadata, "none")
+    return document.metadata
 
 
-def _build_refresh_token(value: str, grant: Grant, now: int, context: ServerContext) -> RefreshToken:
+def _build_refresh_token(value: str, grant: Grant, lifetimes: Lifetimes, now: int) -> RefreshToken:
     return RefreshToken(
         token_hash=hash_bearer_value(value),
         grant_id=grant.id,
         issued_at=now,
-        expires_at=min(now + context.tokens.refresh_token_seconds, grant.expires_at),
+        expires_at=min(now + lifetimes.refresh_token_seconds, grant.expires_at),
     )
 
 
@@ -173,19 +240,19 @@ def _build_answer(
     account: LocalAccount,
     scope: tuple[str, ...],
     refresh_token: str | None,
-    now: int,
+    lifetimes: Lifetimes,
     context: ServerContext,
 ) -> TokenAnswer:
     claims = build_access_token_claims(
         grant,
         scope=scope,
         issuer=context.issuer,
-        now=now,
-        lifetime_seconds=context.tokens.access_token_seconds,
+        now=context.now(),
+        lifetime_seconds=lifetimes.access_token_seconds,
         jti=secrets.token_urlsafe(16),
     )
     return TokenAnswer(
-        access_token=context.signing_key.sign({**claims, **_build_person_claims(account)}, typ=ACCESS_TOKEN_TYPE),
+        access_token=context.signing_keys.sign({**claims, **_build_person_claims(account)}, typ=ACCESS_TOKEN_TYPE),
         access_token_expires_at=claims["exp"],
         scope=build_scope(scope),
         refresh_token=refresh_token,

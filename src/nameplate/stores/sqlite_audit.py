@@ -1,11 +1,16 @@
-"""The audit trail in a SQLite store. Events are written in the transaction of what they tell, and never deleted."""
+"""The audit trail in a SQLite store. Events are written in the transaction of what they tell.
+
+Writers take turns, so ids grow in the order of commits, and none is ever used again: they are the positions.
+"""
 
 import sqlite3
-from collections.abc import Sequence
+from typing import Any
 
-from nameplate.protocol.audit import AuditEvent
+from nameplate.errors import StoreError
+from nameplate.protocol.audit import AuditEvent, AuditFilter
+from nameplate.stores.sqlite_lister import Condition, Listing
 
-__all__ = ["load_events", "record_event"]
+__all__ = ["build_event_listing", "find_start", "parse_position", "record_event"]
 
 _INSERT = "INSERT INTO audit_events (name, at, client_id, subject, grant_id, detail) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -15,12 +20,44 @@ def record_event(connection: sqlite3.Connection, event: AuditEvent) -> None:
     connection.execute(_INSERT, (event.name, event.at, event.client_id, event.subject, event.grant_id, event.detail))
 
 
-_SELECT = "SELECT id, name, at, client_id, subject, grant_id, detail FROM audit_events WHERE id > ? ORDER BY id LIMIT ?"
+def parse_position(position: str) -> int:
+    """The ``id`` that a position names; 0 for the empty one. Raises ``StoreError`` for what is no position of ours."""
+    if not position:
+        return 0
+    if not (position.isascii() and position.isdecimal() and len(position) < 20):
+        raise StoreError("not a position in the audit trail")
+    return int(position)
 
 
-def load_events(connection: sqlite3.Connection, *, after_id: int, limit: int) -> Sequence[tuple[int, AuditEvent]]:
-    """The first events after ``after_id``, with their ids. Writers take turns: ids grow in the order of commits."""
-    return [
-        (row[0], AuditEvent(name=row[1], at=row[2], client_id=row[3], subject=row[4], grant_id=row[5], detail=row[6]))
-        for row in connection.execute(_SELECT, (after_id, limit))
-    ]
+def build_event_listing(which: AuditFilter) -> Listing[tuple[str, AuditEvent]]:
+    """The events that ``AuditStore.load_audit_events`` asks for, each with its position."""
+    equal = (("client_id", which.client_id), ("subject", which.subject), ("grant_id", which.grant_id))
+    conditions = [Condition(f"{column} = ?", (value,)) for column, value in equal if value]
+    if which.names:
+        conditions.append(Condition(f"name IN ({', '.join('?' * len(which.names))})", which.names))
+    if which.since is not None:
+        conditions.append(Condition("at >= ?", (which.since,)))
+    if which.until is not None:
+        conditions.append(Condition("at <= ?", (which.until,)))
+    return Listing(
+        table="audit_events",
+        columns="id, name, at, client_id, subject, grant_id, detail",
+        build=_build_event,
+        conditions=tuple(conditions),
+    )
+
+
+_SELECT_START = "SELECT min(id) FROM audit_events INDEXED BY audit_events_at WHERE at >= ?"
+
+
+def find_start(connection: sqlite3.Connection, *, since: int) -> int | None:
+    """The ``id`` of the first event that is not from before ``since``, None where there is none. Clocks differ from
+    replica to replica, so later ones may still be.
+    """
+    row = connection.execute(_SELECT_START, (since,)).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def _build_event(row: tuple[Any, ...]) -> tuple[str, AuditEvent]:
+    event = AuditEvent(name=row[1], at=row[2], client_id=row[3], subject=row[4], grant_id=row[5], detail=row[6])
+    return str(row[0]), event

@@ -104,7 +104,7 @@ def approve_authorization(
         return ChallengeSpent()
     _mark_answered(connection, id_hash, now)
     insert_code(connection, code, grant_row=insert_grant(connection, grant))
-    record_grant_event(connection, "authorization.approved", grant, now)
+    record_grant_event(connection, "authorization.approved", grant, now, _build_detail(id_hash))
     return Approved(pending)
 
 
@@ -116,10 +116,20 @@ def deny_authorization(
     if not isinstance(pending, PendingAuthorization):
         return pending
     _mark_answered(connection, id_hash, now)
-    record_event(
-        connection, AuditEvent(name="authorization.denied", at=now, client_id=pending.client_id, subject=subject)
+    event = AuditEvent(
+        name="authorization.denied",
+        at=now,
+        client_id=pending.client_id,
+        subject=subject,
+        detail=_build_detail(id_hash),
     )
+    record_event(connection, event)
     return Denied(pending)
+
+
+def _build_detail(id_hash: bytes) -> str:
+    """Which request was answered, in digits enough to tell it from all others."""
+    return id_hash[:8].hex()
 
 
 def _mark_answered(connection: sqlite3.Connection, id_hash: bytes, now: int) -> None:

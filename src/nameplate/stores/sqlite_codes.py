@@ -6,9 +6,19 @@ before it writes.
 
 import sqlite3
 
-from nameplate.ports.store import Redeemed, Replayed, Unknown
+from nameplate.ports.store import AssertionReplayed, Redeemed, Replayed, Unknown
+from nameplate.protocol.client_proof import ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, RefreshToken
-from nameplate.stores.sqlite_grants import GRANT_COLUMNS, build_grant, end_grant, is_live, record_grant_event
+from nameplate.stores.sqlite_assertions import record_assertion
+from nameplate.stores.sqlite_grants import (
+    GRANT_COLUMNS,
+    GRANT_WIDTH,
+    build_grant,
+    end_grant,
+    is_live,
+    record_grant_event,
+    remember_proof,
+)
 from nameplate.stores.sqlite_refresh_tokens import insert_refresh_token
 
 __all__ = ["burn_code", "insert_code", "load_code", "redeem_code"]
@@ -44,8 +54,8 @@ def insert_code(connection: sqlite3.Connection, code: AuthorizationCode, *, gran
 
 
 _SELECT = f"""
-SELECT {GRANT_COLUMNS}, c.redirect_uri, c.code_challenge, c.issues_refresh_token, c.issued_at, c.expires_at, c.spent_at,
-    c.client_id
+SELECT {GRANT_COLUMNS}, c.client_id, c.redirect_uri, c.code_challenge, c.issues_refresh_token, c.issued_at,
+    c.expires_at, c.spent_at
 FROM codes c JOIN grants g ON g.id = c.grant_row WHERE c.code_hash = ?
 """  # noqa: S608  (constants only)
 
@@ -56,16 +66,17 @@ def load_code(connection: sqlite3.Connection, *, code_hash: bytes) -> tuple[Auth
     if row is None:
         return Unknown()
     grant = build_grant(row)
+    client_id, redirect_uri, code_challenge, issues_refresh_token, issued_at, expires_at, spent_at = row[GRANT_WIDTH:]
     code = AuthorizationCode(
         code_hash=code_hash,
         grant_id=grant.id,
-        redirect_uri=row[11],
-        code_challenge=row[12],
-        issues_refresh_token=bool(row[13]),
-        issued_at=row[14],
-        expires_at=row[15],
-        spent_at=row[16],
-        client_id=row[17],
+        client_id=client_id,
+        redirect_uri=redirect_uri,
+        code_challenge=code_challenge,
+        issues_refresh_token=bool(issues_refresh_token),
+        issued_at=issued_at,
+        expires_at=expires_at,
+        spent_at=spent_at,
     )
     return code, grant
 
@@ -83,23 +94,27 @@ def redeem_code(
     *,
     code_hash: bytes,
     refresh_token: RefreshToken | None,
+    proof: ClientProof,
     now: int,
     replay_revokes_after_seconds: int,
-) -> Redeemed | Replayed | Unknown:
+) -> Redeemed | Replayed | AssertionReplayed | Unknown:
     """See ``GrantStore.redeem_code``."""
+    if proof.assertion is not None and not record_assertion(connection, use=proof.assertion, now=now):
+        return AssertionReplayed()
     row = connection.execute(_SELECT_TO_REDEEM, (code_hash,)).fetchone()
     if row is None:
         return Unknown()
-    grant, grant_row, expires_at, spent_at = build_grant(row), row[0], row[11], row[12]
+    grant, (expires_at, spent_at) = build_grant(row), row[GRANT_WIDTH:]
     if not is_live(grant, now):
         return Unknown()
     if spent_at is not None:
         return _replay(connection, grant, now=now, revokes=now - spent_at > replay_revokes_after_seconds)
     if expires_at <= now:
         return Unknown()
-    connection.execute(_SPEND, (now, grant_row))
+    connection.execute(_SPEND, (now, row[0]))
+    grant = remember_proof(connection, row, proof)
     if refresh_token is not None:
-        insert_refresh_token(connection, refresh_token, grant_row=grant_row, number=0)
+        insert_refresh_token(connection, refresh_token, grant_row=row[0], number=0)
     record_grant_event(connection, "code.redeemed", grant, now)
     return Redeemed(grant)
 
@@ -115,7 +130,7 @@ def _replay(connection: sqlite3.Connection, grant: Grant, *, now: int, revokes: 
 def burn_code(connection: sqlite3.Connection, *, code_hash: bytes, now: int) -> None:
     """See ``GrantStore.burn_code``."""
     row = connection.execute(_SELECT_TO_REDEEM, (code_hash,)).fetchone()
-    if row is None or row[12] is not None:
+    if row is None or row[-1] is not None:
         return
     connection.execute(_SPEND, (now, row[0]))
     record_grant_event(connection, "code.burned", build_grant(row), now)

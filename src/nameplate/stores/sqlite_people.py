@@ -5,12 +5,21 @@ Functions that write run inside a transaction that holds the write lock. The ``l
 
 import sqlite3
 
-from nameplate.ports.store import Unknown
+from nameplate.ports.store import StoredSubject, Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.grant import Session
 from nameplate.stores.sqlite_audit import record_event
+from nameplate.stores.sqlite_lister import Listing
 
-__all__ = ["end_session", "load_session", "load_subject", "record_session", "record_subject"]
+__all__ = [
+    "SUBJECTS",
+    "end_session",
+    "end_sessions",
+    "load_session",
+    "load_subject",
+    "record_session",
+    "record_subject",
+]
 
 _SELECT_SUBJECT = "SELECT subject FROM subjects WHERE upstream_issuer = ? AND upstream_subject = ?"
 
@@ -32,6 +41,16 @@ def record_subject(connection: sqlite3.Connection, *, person: tuple[str, str], c
     connection.execute(_INSERT_SUBJECT, (*person, candidate, now))
     return load_subject(connection, person=person) or candidate
 
+
+SUBJECTS = Listing(
+    table="subjects",
+    columns="id, subject, upstream_issuer, upstream_subject, created_at",
+    build=lambda row: (
+        int(row[0]),
+        StoredSubject(subject=row[1], upstream_issuer=row[2], upstream_subject=row[3], created_at=row[4]),
+    ),
+)
+"""See ``PersonStore.list_subjects``."""
 
 _INSERT_SESSION = """
 INSERT INTO sessions (id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest)
@@ -86,3 +105,14 @@ def end_session(connection: sqlite3.Connection, *, id_hash: bytes, now: int) -> 
     row = connection.execute(_DELETE_SESSION, (id_hash, now)).fetchone()
     if row is not None:
         record_event(connection, AuditEvent(name="session.ended", at=now, subject=row[0]))
+
+
+_DELETE_SESSIONS = "DELETE FROM sessions WHERE subject = ? AND expires_at > ?"
+
+
+def end_sessions(connection: sqlite3.Connection, *, subject: str, now: int) -> int:
+    """See ``PersonStore.end_sessions``."""
+    ended = connection.execute(_DELETE_SESSIONS, (subject, now)).rowcount
+    for _ in range(ended):
+        record_event(connection, AuditEvent(name="session.ended", at=now, subject=subject))
+    return ended

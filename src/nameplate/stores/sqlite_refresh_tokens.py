@@ -5,14 +5,22 @@ cannot change before it writes.
 """
 
 import sqlite3
-from dataclasses import dataclass
 from typing import Any
 
-from nameplate.ports.store import Repeated, Reused, Rotated, Unknown
+from nameplate.ports.store import AssertionReplayed, Repeated, Reused, Rotated, Rotation, Unknown
 from nameplate.protocol.grant import Grant, RefreshToken
-from nameplate.stores.sqlite_grants import GRANT_COLUMNS, build_grant, end_grant, is_live, record_grant_event
+from nameplate.stores.sqlite_assertions import record_assertion
+from nameplate.stores.sqlite_grants import (
+    GRANT_COLUMNS,
+    GRANT_WIDTH,
+    build_grant,
+    end_grant,
+    is_live,
+    record_grant_event,
+    remember_proof,
+)
 
-__all__ = ["Rotation", "insert_refresh_token", "load_refresh_token", "rotate_refresh_token"]
+__all__ = ["insert_refresh_token", "load_refresh_token", "rotate_refresh_token"]
 
 _INSERT = """
 INSERT INTO refresh_tokens (grant_row, number, token_hash, issued_at, expires_at, rotated_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -38,23 +46,11 @@ def load_refresh_token(connection: sqlite3.Connection, *, token_hash: bytes) -> 
 
 
 def _build_token(row: tuple[Any, ...], token_hash: bytes) -> tuple[RefreshToken, Grant]:
-    grant = build_grant(row)
+    grant, (_, issued_at, expires_at, rotated_at) = build_grant(row), row[GRANT_WIDTH:]
     token = RefreshToken(
-        token_hash=token_hash, grant_id=grant.id, issued_at=row[12], expires_at=row[13], rotated_at=row[14]
+        token_hash=token_hash, grant_id=grant.id, issued_at=issued_at, expires_at=expires_at, rotated_at=rotated_at
     )
     return token, grant
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotation:
-    """The arguments of ``GrantStore.rotate_refresh_token``."""
-
-    token_hash: bytes
-    successor: RefreshToken
-    sealed_answer: bytes
-    now: int
-    repeat_seconds: int
-    repeat_limit: int
 
 
 _ROTATE = "UPDATE refresh_tokens SET rotated_at = ? WHERE grant_row = ? AND number = ?"
@@ -63,22 +59,27 @@ REPLACE INTO refresh_answers (grant_row, number, sealed_answer, repeats, kept_un
 """
 
 
-def rotate_refresh_token(connection: sqlite3.Connection, rotation: Rotation) -> Rotated | Repeated | Reused | Unknown:
+def rotate_refresh_token(
+    connection: sqlite3.Connection, *, rotation: Rotation, now: int
+) -> Rotated | Repeated | Reused | AssertionReplayed | Unknown:
     """See ``GrantStore.rotate_refresh_token``."""
+    proof = rotation.proof
+    if proof.assertion is not None and not record_assertion(connection, use=proof.assertion, now=now):
+        return AssertionReplayed()
     row = connection.execute(_SELECT, (rotation.token_hash,)).fetchone()
     if row is None:
         return Unknown()
-    now, grant_row, number = rotation.now, row[0], row[11]
-    token, grant = _build_token(row, rotation.token_hash)
-    if token.expires_at <= now or not is_live(grant, now):
+    grant, (number, _, expires_at, rotated_at) = build_grant(row), row[GRANT_WIDTH:]
+    if expires_at <= now or not is_live(grant, now):
         return Unknown()
-    if token.rotated_at is not None:
-        return _repeat_or_end(connection, rotation, row, token.rotated_at)
-    connection.execute(_ROTATE, (now, grant_row, number))
-    insert_refresh_token(connection, rotation.successor, grant_row=grant_row, number=number + 1)
+    if rotated_at is not None:
+        return _repeat_or_end(connection, rotation, row, now)
+    connection.execute(_ROTATE, (now, row[0], number))
+    grant = remember_proof(connection, row, proof)
+    insert_refresh_token(connection, rotation.successor, grant_row=row[0], number=number + 1)
     kept_until = now + rotation.repeat_seconds + 1
-    connection.execute(_RECORD_ANSWER, (grant_row, number, rotation.sealed_answer, kept_until))
-    record_grant_event(connection, "refresh_token.rotated", grant, now)
+    connection.execute(_RECORD_ANSWER, (row[0], number, rotation.sealed_answer, kept_until))
+    record_grant_event(connection, "refresh_token.rotated", grant, now, str(number))
     return Rotated(grant)
 
 
@@ -88,17 +89,17 @@ _COUNT_REPEAT = "UPDATE refresh_answers SET repeats = repeats + 1 WHERE grant_ro
 
 
 def _repeat_or_end(
-    connection: sqlite3.Connection, rotation: Rotation, row: tuple[Any, ...], rotated_at: int
+    connection: sqlite3.Connection, rotation: Rotation, row: tuple[Any, ...], now: int
 ) -> Repeated | Reused:
     """The second use of a token: a client that refreshed from two places at once, or a thief. RFC 9700 §4.14.2."""
-    grant, grant_row, number = build_grant(row), row[0], row[11]
+    grant, grant_row, (number, _, _, rotated_at) = build_grant(row), row[0], row[GRANT_WIDTH:]
     answer = None
-    if rotation.now - rotated_at <= rotation.repeat_seconds:
+    if now - rotated_at <= rotation.repeat_seconds:
         answer = connection.execute(_SELECT_ANSWER, (grant_row, number, rotation.repeat_limit)).fetchone()
     if answer is None:
-        record_grant_event(connection, "refresh_token.reused", grant, rotation.now)
-        end_grant(connection, grant, reason="refresh_token.reused", now=rotation.now)
+        record_grant_event(connection, "refresh_token.reused", grant, now)
+        end_grant(connection, grant, reason="refresh_token.reused", now=now)
         return Reused(grant.id)
     connection.execute(_COUNT_REPEAT, (grant_row,))
-    record_grant_event(connection, "refresh_token.repeated", grant, rotation.now)
+    record_grant_event(connection, "refresh_token.repeated", grant, now)
     return Repeated(answer[0], rotated_at)

@@ -21,7 +21,8 @@ _GRANTS = (
         name TEXT PRIMARY KEY NOT NULL,
         value INTEGER NOT NULL
     ) STRICT""",
-    "INSERT INTO counters (name, value) VALUES ('pending_authorizations', 0), ('checks', 0)",
+    """INSERT INTO counters (name, value)
+    VALUES ('pending_authorizations', 0), ('expiring_clients', 0), ('checks', 0)""",
     """CREATE TABLE pending_authorizations (
         id INTEGER PRIMARY KEY,
         id_hash BLOB NOT NULL UNIQUE,
@@ -61,9 +62,12 @@ _GRANTS = (
         expires_at INTEGER NOT NULL,
         revoked_at INTEGER,
         username TEXT NOT NULL,
+        auth_method TEXT NOT NULL,
+        client_keys TEXT NOT NULL,
         sweep_at INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX grants_sweep_at ON grants (sweep_at)",
+    "CREATE INDEX grants_revoked ON grants (resource, revoked_at) WHERE revoked_at IS NOT NULL",
     # A grant has one code, so they share their row number. kept_until is later than expires_at: a spent code must be
     # recognised when it comes again.
     """CREATE TABLE codes (
@@ -100,6 +104,12 @@ _GRANTS = (
         kept_until INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX refresh_answers_kept_until ON refresh_answers (kept_until)",
+    """CREATE TABLE assertion_uses (
+        id INTEGER PRIMARY KEY,
+        use_hash BLOB NOT NULL UNIQUE,
+        kept_until INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX assertion_uses_kept_until ON assertion_uses (kept_until)",
 )
 _PEOPLE = (
     """CREATE TABLE subjects (
@@ -121,6 +131,7 @@ _PEOPLE = (
         credential_digest TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX sessions_expires_at ON sessions (expires_at)",
+    "CREATE INDEX sessions_subject ON sessions (subject)",
     """CREATE TABLE budgets (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -130,7 +141,7 @@ _PEOPLE = (
     ) STRICT""",
     "CREATE INDEX budgets_full_at ON budgets (full_at)",
 )
-_DOCUMENTS = (
+_CLIENTS = (
     # sweep_at is when the sweep next looks whether a live grant is this client's; body is empty where none may be kept.
     """CREATE TABLE documents (
         id INTEGER PRIMARY KEY,
@@ -146,16 +157,36 @@ _DOCUMENTS = (
     "CREATE INDEX documents_sweep_at ON documents (sweep_at)",
     # By which the sweep finds out how long a client's grants live, however many there are.
     "CREATE INDEX grants_not_revoked ON grants (client_id, expires_at) WHERE revoked_at IS NULL",
+    # Both instants are NULL for what the operator registered: only the others are counted, and swept.
+    """CREATE TABLE clients (
+        id INTEGER PRIMARY KEY,
+        client_id TEXT NOT NULL UNIQUE,
+        metadata TEXT NOT NULL,
+        secret_hash BLOB,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        sweep_at INTEGER
+    ) STRICT""",
+    "CREATE INDEX clients_sweep_at ON clients (sweep_at) WHERE sweep_at IS NOT NULL",
+    """CREATE TRIGGER clients_inserted AFTER INSERT ON clients WHEN new.expires_at IS NOT NULL BEGIN
+        UPDATE counters SET value = value + 1 WHERE name = 'expiring_clients';
+    END""",
+    """CREATE TRIGGER clients_deleted AFTER DELETE ON clients WHEN old.expires_at IS NOT NULL BEGIN
+        UPDATE counters SET value = value - 1 WHERE name = 'expiring_clients';
+    END""",
 )
 _KEYS_AND_AUDIT = (
     """CREATE TABLE signing_keys (
         id INTEGER PRIMARY KEY,
         kid TEXT NOT NULL UNIQUE,
-        private_jwk TEXT NOT NULL,
-        created_at INTEGER NOT NULL
+        sealed_jwk BLOB NOT NULL,
+        created_at INTEGER NOT NULL,
+        active_from INTEGER NOT NULL,
+        withdrawn_at INTEGER
     ) STRICT""",
+    # Whoever reads on from the last event must find the next one behind it, even if all before were swept meanwhile.
     """CREATE TABLE audit_events (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL,
         at INTEGER NOT NULL,
         client_id TEXT NOT NULL,
@@ -163,8 +194,10 @@ _KEYS_AND_AUDIT = (
         grant_id TEXT NOT NULL,
         detail TEXT NOT NULL
     ) STRICT""",
+    # Events come in nearly this order, so it costs a write little; one by grant, client or person would cost more.
+    "CREATE INDEX audit_events_at ON audit_events (at)",
 )
-_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_PEOPLE, *_DOCUMENTS, *_KEYS_AND_AUDIT),)
+_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_PEOPLE, *_CLIENTS, *_KEYS_AND_AUDIT),)
 
 SCHEMA_VERSION = len(_MIGRATIONS)
 

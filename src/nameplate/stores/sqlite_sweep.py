@@ -9,7 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-__all__ = ["SWEEPS", "Swept"]
+from nameplate.protocol.audit import AuditEvent
+from nameplate.stores.sqlite_audit import record_event
+
+__all__ = ["Swept", "build_sweeps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +55,67 @@ def _sweep_grants(connection: sqlite3.Connection, *, now: int, limit: int) -> Sw
     return Swept(len(rows), len(done))
 
 
-_SELECT_DOCUMENTS = """
-SELECT
-    coalesce((SELECT max(expires_at) FROM grants WHERE client_id = d.client_id AND revoked_at IS NULL), 0),
-    d.id
-FROM documents d WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?
-"""
-
-# How long a document is left alone whose client has a live grant: that may end long before it expires.
+# How long what hangs on a live grant is left alone: that may end long before it expires.
 _LOOK_AGAIN_SECONDS = 24 * 60 * 60
+
+
+def _select_over(table: str) -> str:
+    """The statement that finds rows of ``table`` that are over, and until when a live grant may keep each."""
+    return f"""
+SELECT
+    coalesce((SELECT max(expires_at) FROM grants WHERE client_id = o.client_id AND revoked_at IS NULL), 0),
+    o.id, o.client_id
+FROM {table} o WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?
+"""  # noqa: S608  (constants only)
+
+
+_SELECT_DOCUMENTS = _select_over("documents")
+_SELECT_CLIENTS = _select_over("clients")
 
 
 def _sweep_documents(connection: sqlite3.Connection, *, now: int, limit: int) -> Swept:
     """Delete documents that can no longer stand in, but those of clients with a live grant."""
     rows = connection.execute(_SELECT_DOCUMENTS, (now, limit)).fetchall()
-    done = [(document_row,) for live_until, document_row in rows if live_until <= now]
-    put_off = [
-        (min(live_until, now + _LOOK_AGAIN_SECONDS), document_row)
-        for live_until, document_row in rows
-        if live_until > now
-    ]
-    connection.executemany("DELETE FROM documents WHERE id = ?", done)
+    put_off = _put_off(rows, now)
     connection.executemany("UPDATE documents SET sweep_at = ? WHERE id = ?", put_off)
+    done = [(document_row,) for live_until, document_row, _ in rows if live_until <= now]
+    connection.executemany("DELETE FROM documents WHERE id = ?", done)
     return Swept(len(rows), len(done))
 
 
+def _sweep_clients(connection: sqlite3.Connection, *, now: int, limit: int) -> Swept:
+    """Forget registered clients that expired, but those with a live grant."""
+    rows = connection.execute(_SELECT_CLIENTS, (now, limit)).fetchall()
+    connection.executemany("UPDATE clients SET sweep_at = ? WHERE id = ?", _put_off(rows, now))
+    done = [(client_row, client_id) for live_until, client_row, client_id in rows if live_until <= now]
+    for client_row, client_id in done:
+        connection.execute("DELETE FROM clients WHERE id = ?", (client_row,))
+        event = AuditEvent(name="client.removed", at=now, client_id=client_id, detail="expired")
+        record_event(connection, event)
+    return Swept(len(rows), len(done))
+
+
+def _put_off(rows: list[tuple[int, int, str]], now: int) -> list[tuple[int, int]]:
+    """When to look again, and at which row."""
+    return [(min(live_until, now + _LOOK_AGAIN_SECONDS), row) for live_until, row, _ in rows if live_until > now]
+
+
 # Grants come last: what refers to them has to go first.
-SWEEPS: tuple[Callable[..., Swept], ...] = (
+_SWEEPS: tuple[Callable[..., Swept], ...] = (
     partial(_sweep_rows, statement=_delete_ended("pending_authorizations", "rowid", "expires_at")),
     partial(_sweep_rows, statement=_delete_ended("refresh_answers", "rowid", "kept_until")),
     partial(_sweep_rows, statement=_delete_ended("refresh_tokens", "grant_row, number", "expires_at")),
     partial(_sweep_rows, statement=_delete_ended("codes", "rowid", "kept_until")),
+    partial(_sweep_rows, statement=_delete_ended("assertion_uses", "rowid", "kept_until")),
     partial(_sweep_rows, statement=_delete_ended("sessions", "rowid", "expires_at")),
     partial(_sweep_rows, statement=_delete_ended("budgets", "rowid", "full_at")),
     _sweep_documents,
+    _sweep_clients,
     _sweep_grants,
 )
+_sweep_events = partial(_sweep_rows, statement=_delete_ended("audit_events", "rowid", "at"))
+
+
+def build_sweeps(*, now: int, audit_before: int) -> list[Callable[..., Swept]]:
+    """All sweeps, in their order. Each takes a connection and ``limit``, how many rows it may look at."""
+    return [*(partial(sweep, now=now) for sweep in _SWEEPS), partial(_sweep_events, now=audit_before - 1)]

@@ -3,26 +3,33 @@
 from dataclasses import replace
 from typing import Any
 
-from nameplate.ports.store import Approved, Redeemed, Store, StoredDocument, StoredSigningKey
+from nameplate.ports.store import Approved, Redeemed, Rotation, Store, StoredDocument, StoredSigningKey
+from nameplate.protocol.client_proof import AssertionUse, ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
+from nameplate.protocol.registered_client import RegisteredClient
 from nameplate.secret import hash_bearer_value
 
 __all__ = [
     "BROWSER",
     "NOW",
+    "PROOF",
     "approve_sample",
     "redeem_sample",
+    "sample_assertion",
+    "sample_client",
     "sample_code",
     "sample_document",
     "sample_grant",
     "sample_pending",
     "sample_refresh_token",
+    "sample_rotation",
     "sample_session",
     "sample_signing_key",
 ]
 
 NOW = 1_800_000_000
 BROWSER = hash_bearer_value("browser")
+PROOF = ClientProof(auth_method="none")
 
 _CLIENT_ID = "https://app.example/client.json"
 _METADATA = '{"client_name":"App","redirect_uris":["http://127.0.0.1/callback"]}'
@@ -89,6 +96,27 @@ def sample_refresh_token(name: str = "one", **changes: Any) -> RefreshToken:
     return replace(token, **changes)
 
 
+def sample_assertion(name: str = "one", **changes: Any) -> AssertionUse:
+    """The use of an assertion that can be accepted for five minutes."""
+    use = AssertionUse(client_id=_CLIENT_ID, use_hash=hash_bearer_value(f"assertion {name}"), kept_until=NOW + 300)
+    return replace(use, **changes)
+
+
+def sample_rotation(name: str = "one", successor: str = "two", **changes: Any) -> Rotation:
+    """The replacement of one refresh token by another one, by a public client. The sealed answer is the successor's
+    name; up to ten repeats are forgiven for two minutes.
+    """
+    rotation = Rotation(
+        token_hash=sample_refresh_token(name).token_hash,
+        successor=sample_refresh_token(successor),
+        sealed_answer=successor.encode(),
+        proof=PROOF,
+        repeat_seconds=120,
+        repeat_limit=10,
+    )
+    return replace(rotation, **changes)
+
+
 def sample_session(name: str = "one", **changes: Any) -> Session:
     """A session for an hour."""
     session = Session(
@@ -115,30 +143,49 @@ def sample_document(name: str = "client", **changes: Any) -> StoredDocument:
     return replace(document, **changes)
 
 
+def sample_client(name: str = "one", **changes: Any) -> RegisteredClient:
+    """A client that registered itself, for a day."""
+    client = RegisteredClient(
+        client_id=f"npc_{name}", metadata='{"client_name":"Ünregistered"}', created_at=NOW, expires_at=NOW + 86400
+    )
+    return replace(client, **changes)
+
+
 def sample_signing_key(name: str = "one", **changes: Any) -> StoredSigningKey:
-    """A signing key. (The store does not look into it.)"""
-    return replace(StoredSigningKey(kid=f"kid {name}", private_jwk='{"kty":"EC"}', created_at=NOW), **changes)
+    """A signing key that signs at once. (The store does not look into it.)"""
+    key = StoredSigningKey(
+        kid=f"kid {name}", sealed_jwk=f"\0sealed {name}\xff".encode("latin-1"), created_at=NOW, active_from=NOW
+    )
+    return replace(key, **changes)
 
 
 async def approve_sample(
-    store: Store, name: str = "one", *, grant: Grant | None = None, code: AuthorizationCode | None = None
+    store: Store,
+    name: str = "one",
+    *,
+    grant: Grant | None = None,
+    code: AuthorizationCode | None = None,
+    now: int = NOW,
 ) -> None:
     """Bring the store to where the person said yes: there is a code and its grant."""
     pending = sample_pending(name)
     await store.record_authorization(pending, limit=10_000)
     verdict = await store.approve_authorization(
-        pending.id_hash, BROWSER, grant=grant or sample_grant(name), code=code or sample_code(name), now=NOW
+        pending.id_hash, BROWSER, grant=grant or sample_grant(name), code=code or sample_code(name), now=now
     )
     if verdict != Approved(pending):
         raise AssertionError(f"a pending authorization that nobody answered was not approved: {verdict}")
 
 
-async def redeem_sample(store: Store, *, grant: Grant | None = None, refresh_token: RefreshToken | None = None) -> None:
-    """Bring the store to where the client has its first refresh token, the one named ``one``."""
-    await approve_sample(store, grant=grant)
+async def redeem_sample(
+    store: Store, name: str = "one", *, grant: Grant | None = None, refresh_token: RefreshToken | None = None
+) -> None:
+    """Bring the store to where the client has its first refresh token, the one of this name."""
+    await approve_sample(store, name, grant=grant)
     verdict = await store.redeem_code(
-        sample_code().code_hash,
-        refresh_token=refresh_token or sample_refresh_token(),
+        sample_code(name).code_hash,
+        refresh_token=refresh_token or sample_refresh_token(name, grant_id=f"grant {name}"),
+        proof=PROOF,
         now=NOW,
         replay_revokes_after_seconds=10,
     )

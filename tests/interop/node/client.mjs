@@ -1,7 +1,7 @@
 // A client made with the official TypeScript SDK: v1 (@modelcontextprotocol/sdk) or v2 (@modelcontextprotocol/client).
 //
-// Its one argument is JSON: { sdk, server, clientId, redirectUri }. Then it obeys the lines on stdin and answers each
-// with one line of JSON on stdout:
+// Its one argument is JSON: { sdk, server, clientId, redirectUri, authMethod }; without a clientId it registers. Then it
+// obeys the lines on stdin and answers each with one line of JSON on stdout:
 //
 //   {"call": "list_notes", "arguments": {}}   {"result": [...]} or {"error": "..."}
 //
@@ -22,7 +22,7 @@ const SDKS = {
     })
 };
 
-const { sdk, server, clientId, redirectUri } = JSON.parse(process.argv[2]);
+const { sdk, server, clientId, redirectUri, authMethod } = JSON.parse(process.argv[2]);
 const { Client, StreamableHTTPClientTransport, UnauthorizedError, readCallback } = await SDKS[sdk]();
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -34,9 +34,9 @@ const hear = async () => {
 
 // The SDK's OAuthClientProvider, as an application writes it: everything in memory, the person elsewhere.
 class Provider {
-    clientMetadataUrl = clientId;
+    clientMetadataUrl = clientId ?? undefined;
     redirectUrl = redirectUri;
-    clientMetadata = { redirect_uris: [redirectUri], token_endpoint_auth_method: 'none' };
+    clientMetadata = { redirect_uris: [redirectUri], token_endpoint_auth_method: authMethod };
     #kept = {};
     #state;
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from nameplate.protocol.client_metadata import KnownBy
+
 __all__ = ["ConsentView", "ErrorView", "NoticeView", "ReturnLink", "ScopeView", "SignInView"]
 
 
@@ -9,12 +11,14 @@ __all__ = ["ConsentView", "ErrorView", "NoticeView", "ReturnLink", "ScopeView", 
 class SignInView:
     """The sign-in page for local accounts. ``request`` is the hidden id of the waiting authorization.
 
-    ``client_host`` is whose request it is, ``resource_name`` where it wants to go. ``problem`` is shown above the form
-    after a failed attempt (with status 401 or 429), ``username`` pre-fills the field.
+    ``known_by``, ``client_host`` and ``client_name`` say whose request it is, as in ``ConsentView``; ``resource_name``
+    where it wants to go. ``problem`` is shown above the form after a failed attempt (with status 401 or 429),
+    ``username`` pre-fills the field.
     """
 
     action: str
     request: str
+    known_by: KnownBy
     client_host: str
     client_name: str | None
     resource_name: str
@@ -34,17 +38,20 @@ class ScopeView:
 class ConsentView:
     """The consent page (decision 13).
 
-    ``client_host`` comes first: the document lies there. ``client_name`` is the client's own claim. ``client_id`` is
-    the whole URL. ``redirect_host`` is where the answer goes; ``redirect_kind`` is ``https``, ``loopback`` or
-    ``private_use`` and the latter two get a warning. ``person`` is the display name and ``username`` the account's
-    name; ``subject`` is the hidden account the answer is for. ``links`` are the document's https pages (label, URL).
-    ``warnings`` are whole sentences.
+    What stands for the client comes first. ``known_by`` says what that is: its document, which lies on ``client_host``;
+    the operator; or nobody but itself, and then the page says that it is not verified. Without a document the host is
+    empty. ``client_name`` is the client's own claim, unless the operator registered it. ``client_id`` is the whole URL,
+    or the id that was made here. ``redirect_host`` is where the answer goes; ``redirect_kind`` is ``https``,
+    ``loopback`` or ``private_use`` and the latter two get a warning. ``person`` is the display name and ``username``
+    the account's name; ``subject`` is the hidden account the answer is for. ``links`` are the client's https pages
+    (label, URL). ``warnings`` are whole sentences.
     """
 
     action: str
     sign_out_action: str
     request: str
     subject: str
+    known_by: KnownBy
     client_host: str
     client_id: str
     client_name: str | None

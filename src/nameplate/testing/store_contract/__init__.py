@@ -16,11 +16,16 @@ restarted server would; each test must get data of its own. The tests run on asy
 Where callers compete there are fifty of them, spread over two handles.
 """
 
+from nameplate.testing.store_contract.assertions import AssertionContract
+from nameplate.testing.store_contract.audit import AuditContract
 from nameplate.testing.store_contract.authorizations import AuthorizationContract
 from nameplate.testing.store_contract.base import OpenStore
+from nameplate.testing.store_contract.clients import ClientContract
 from nameplate.testing.store_contract.codes import CodeContract
 from nameplate.testing.store_contract.documents import DocumentContract
+from nameplate.testing.store_contract.grants import GrantContract
 from nameplate.testing.store_contract.keeping import KeepingContract
+from nameplate.testing.store_contract.keys import KeyContract
 from nameplate.testing.store_contract.people import PersonContract
 from nameplate.testing.store_contract.tokens import RefreshTokenContract
 
@@ -28,6 +33,16 @@ __all__ = ["OpenStore", "StoreContract"]
 
 
 class StoreContract(
-    AuthorizationContract, CodeContract, RefreshTokenContract, PersonContract, DocumentContract, KeepingContract
+    AuthorizationContract,
+    CodeContract,
+    RefreshTokenContract,
+    AssertionContract,
+    GrantContract,
+    PersonContract,
+    DocumentContract,
+    ClientContract,
+    KeyContract,
+    AuditContract,
+    KeepingContract,
 ):
     """The whole contract of ``ports.store.Store``. Subclass it and override the fixture ``open_store``."""

@@ -198,6 +198,13 @@ class AuthorizationContract(StoreFixtures):
             client_id=grant.client_id,
             subject=grant.subject,
             grant_id=grant.id,
+            detail=ONE.id_hash.hex()[:16],
         )
-        denied = AuditEvent(name="authorization.denied", at=NOW + 5, client_id=grant.client_id, subject=grant.subject)
+        denied = AuditEvent(
+            name="authorization.denied",
+            at=NOW + 5,
+            client_id=grant.client_id,
+            subject=grant.subject,
+            detail=sample_pending("two").id_hash.hex()[:16],
+        )
         assert [event for _, event in await store.load_audit_events()] == [approved, denied]

@@ -4,12 +4,14 @@
 from collections import Counter
 from dataclasses import replace
 
-from nameplate.ports.store import Redeemed, Replayed, Store, Unknown
+from nameplate.ports.store import AssertionReplayed, Redeemed, Replayed, Store, Unknown
 from nameplate.protocol.audit import AuditEvent
+from nameplate.protocol.client_proof import ClientProof
 from nameplate.secret import hash_bearer_value
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race
 from nameplate.testing.store_samples import (
     NOW,
+    PROOF,
     approve_sample,
     redeem_sample,
     sample_code,
@@ -17,20 +19,22 @@ from nameplate.testing.store_samples import (
     sample_refresh_token,
 )
 
-__all__ = ["CodeContract"]
+__all__ = ["CodeContract", "redeem"]
 
 CODE = sample_code()
 GRANT = sample_grant()
+HELD = sample_grant(auth_method="none")  # as it is once its client got a token
 REPLAY_REVOKES_AFTER_SECONDS = 10
 
 
 async def redeem(
-    store: Store, *, name: str = "one", now: int = NOW, with_refresh_token: bool = True
-) -> Redeemed | Replayed | Unknown:
+    store: Store, *, name: str = "one", now: int = NOW, with_refresh_token: bool = True, proof: ClientProof = PROOF
+) -> Redeemed | Replayed | AssertionReplayed | Unknown:
     """The verdict on a redemption of the code named ``one``, with a refresh token of the given name."""
     return await store.redeem_code(
         CODE.code_hash,
         refresh_token=sample_refresh_token(name) if with_refresh_token else None,
+        proof=proof,
         now=now,
         replay_revokes_after_seconds=REPLAY_REVOKES_AFTER_SECONDS,
     )
@@ -53,22 +57,31 @@ class CodeContract(StoreFixtures):
 
     async def test_a_redeemed_code_brings_grant_and_refresh_token(self, store: Store) -> None:
         await approve_sample(store)
-        assert await redeem(store, now=NOW + 3) == Redeemed(GRANT)
-        assert await store.load_refresh_token(sample_refresh_token().token_hash) == (sample_refresh_token(), GRANT)
-        assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW + 3), GRANT)
+        assert await redeem(store, now=NOW + 3) == Redeemed(HELD)
+        assert await store.load_refresh_token(sample_refresh_token().token_hash) == (sample_refresh_token(), HELD)
+        assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW + 3), HELD)
+
+    async def test_a_grant_remembers_how_its_client_proved_itself(self, store: Store) -> None:
+        await approve_sample(store)
+        proof = ClientProof(auth_method="private_key_jwt", client_keys='["ünïque"]')
+        proven = sample_grant(auth_method="private_key_jwt", client_keys='["ünïque"]')
+        assert await redeem(store, proof=proof) == Redeemed(proven)
+        assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW), proven)
+        assert await redeem(store, name="two", proof=PROOF) == Replayed(grant_revoked=False)
+        assert await store.load_grant(GRANT.id) == proven, "only what got a token counts"
 
     async def test_a_code_can_be_redeemed_without_a_refresh_token(self, store: Store) -> None:
         await approve_sample(store)
-        assert await redeem(store, with_refresh_token=False) == Redeemed(GRANT)
+        assert await redeem(store, with_refresh_token=False) == Redeemed(HELD)
         assert await store.load_refresh_token(sample_refresh_token().token_hash) == Unknown()
 
     async def test_of_competing_redemptions_exactly_one_counts(self, store: Store, replica: Store) -> None:
         await approve_sample(store)
         verdicts = await race(store, replica, lambda handle, number: redeem(handle, name=f"{number}"))
-        assert Counter(verdicts) == {Redeemed(GRANT): 1, Replayed(grant_revoked=False): 49}
+        assert Counter(verdicts) == {Redeemed(HELD): 1, Replayed(grant_revoked=False): 49}
         hashes = [sample_refresh_token(f"{number}").token_hash for number in range(50)]
         found = [number for number in range(50) if await store.load_refresh_token(hashes[number]) != Unknown()]
-        assert found == [verdicts.index(Redeemed(GRANT))], "only the winner's refresh token may exist"
+        assert found == [verdicts.index(Redeemed(HELD))], "only the winner's refresh token may exist"
         names = Counter(await load_audit_names(store))
         assert names == {"authorization.approved": 1, "code.redeemed": 1, "code.replayed": 49}
 
@@ -76,14 +89,14 @@ class CodeContract(StoreFixtures):
         await approve_sample(store)
         assert await redeem(store, now=CODE.expires_at) == Unknown()
         assert await redeem(store, now=CODE.expires_at + 1) == Unknown()
-        assert await redeem(store, now=CODE.expires_at - 1) == Redeemed(GRANT)
+        assert await redeem(store, now=CODE.expires_at - 1) == Redeemed(HELD)
 
     async def test_a_replay_within_the_allowance_revokes_nothing(self, store: Store) -> None:
         await approve_sample(store)
         await redeem(store)
         late = NOW + REPLAY_REVOKES_AFTER_SECONDS
         assert await redeem(store, name="two", now=late) == Replayed(grant_revoked=False)
-        assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW), GRANT)
+        assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW), HELD)
         assert await store.load_refresh_token(sample_refresh_token("two").token_hash) == Unknown()
 
     async def test_a_later_replay_revokes_what_the_code_bought(self, store: Store) -> None:
@@ -91,11 +104,12 @@ class CodeContract(StoreFixtures):
         await redeem(store)
         late = NOW + REPLAY_REVOKES_AFTER_SECONDS + 1
         assert await redeem(store, now=late) == Replayed(grant_revoked=True)
-        revoked = replace(GRANT, revoked_at=late)
+        revoked = replace(HELD, revoked_at=late)
         assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW), revoked)
         assert await store.load_refresh_token(sample_refresh_token().token_hash) == (sample_refresh_token(), revoked)
         assert await redeem(store, now=late + 1) == Unknown()
         assert (await load_audit_names(store))[1:] == ["code.redeemed", "code.replayed", "grant.revoked"]
+        assert (await store.load_audit_events())[-1][1].detail, "it says why"
 
     async def test_competing_replays_revoke_the_grant_once(self, store: Store, replica: Store) -> None:
         await redeem_sample(store)
@@ -133,7 +147,7 @@ class CodeContract(StoreFixtures):
         await redeem_sample(store)
         await store.burn_code(CODE.code_hash, NOW + 30)
         await store.burn_code(hash_bearer_value("no code"), NOW + 30)
-        assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW), GRANT)
+        assert await store.load_code(CODE.code_hash) == (replace(CODE, spent_at=NOW), HELD)
         assert (await load_audit_names(store))[1:] == ["code.redeemed"]
 
     async def test_a_code_cannot_be_both_burned_and_redeemed(self, store: Store, replica: Store) -> None:

@@ -1,4 +1,4 @@
-"""The store contract: who people are, their sessions, budgets, and the key that signs."""
+"""The store contract: who people are, their sessions, and budgets."""
 # ruff: noqa: S101  (a contract suite asserts)
 
 from collections import Counter
@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import Store, Unknown
+from nameplate.ports.store import Store, StoredSubject, Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race
-from nameplate.testing.store_samples import NOW, sample_session, sample_signing_key
+from nameplate.testing.store_samples import NOW, sample_session
 
 __all__ = ["PersonContract"]
 
@@ -18,7 +18,7 @@ SESSION = sample_session(credential_digest="digest of a password")
 
 
 class PersonContract(StoreFixtures):
-    """``record_subject``, the sessions, ``spend`` and the signing keys."""
+    """``record_subject``, ``list_subjects``, the sessions and ``spend``."""
 
     async def test_a_person_keeps_the_subject_recorded_first(self, store: Store) -> None:
         assert await store.record_subject(ISSUER, "alice", candidate="sub-1", now=NOW) == "sub-1"
@@ -35,6 +35,11 @@ class PersonContract(StoreFixtures):
         )
         assert len(set(subjects)) == 1
         assert await store.record_subject(ISSUER, "alice", candidate="late", now=NOW) == subjects[0]
+
+    async def test_the_sweep_forgets_nobody(self, store: Store) -> None:
+        await store.record_subject(ISSUER, "alice", candidate="sub-1", now=NOW)
+        assert await store.sweep(NOW + 10**9, limit=100, audit_before=NOW + 10**9) == 0
+        assert await store.record_subject(ISSUER, "alice", candidate="sub-2", now=NOW + 10**9) == "sub-1"
 
     async def test_two_people_never_share_a_subject(self, store: Store) -> None:
         await store.record_subject(ISSUER, "alice", candidate="sub-1", now=NOW)
@@ -71,6 +76,44 @@ class PersonContract(StoreFixtures):
             AuditEvent(name="session.started", at=NOW, subject=SESSION.subject),
             AuditEvent(name="session.ended", at=NOW + 9, subject=SESSION.subject),
         ]
+
+    async def test_a_person_is_signed_out_everywhere(self, store: Store) -> None:
+        others = sample_session("others", subject="sub-of-bob")
+        over = sample_session("over", expires_at=NOW + 9)
+        for session in (SESSION, sample_session("two"), over, others):
+            await store.record_session(session, replaces=None)
+        assert await store.end_sessions(SESSION.subject, NOW + 9) == 2
+        for session in (SESSION, sample_session("two")):
+            assert await store.load_session(session.id_hash, NOW) == Unknown()
+        assert await store.load_session(others.id_hash, NOW) == others
+        assert await store.end_sessions(SESSION.subject, NOW + 9) == 0
+        assert await store.end_sessions("nobody", NOW) == 0
+        ended = AuditEvent(name="session.ended", at=NOW + 9, subject=SESSION.subject)
+        assert [event for _, event in await store.load_audit_events()][4:] == [ended, ended]
+
+    async def test_competing_callers_end_each_session_once(self, store: Store, replica: Store) -> None:
+        for number in range(10):
+            await store.record_session(sample_session(f"{number}"), replaces=None)
+        ended = await race(store, replica, lambda handle, _: handle.end_sessions(SESSION.subject, NOW))
+        assert sum(ended) == 10
+        assert (await load_audit_names(store)).count("session.ended") == 10
+
+    async def test_everybody_who_signed_in_is_listed_a_page_at_a_time(self, store: Store) -> None:
+        assert list(await store.list_subjects()) == []
+        people = [("z", NOW), ("Ünï", NOW - 5), ("a", NOW + 5)]
+        for name, now in people:
+            await store.record_subject(ISSUER, name, candidate=f"sub-of-{name}", now=now)
+        await store.record_subject(ISSUER, "z", candidate="sub-2", now=NOW + 9)
+        whole = await store.list_subjects()
+        assert [subject for _, subject in whole] == [
+            StoredSubject(subject=f"sub-of-{name}", upstream_issuer=ISSUER, upstream_subject=name, created_at=now)
+            for name, now in people
+        ]
+        numbers = [number for number, _ in whole]
+        assert numbers == sorted(set(numbers))
+        assert list(await store.list_subjects(limit=1)) == list(whole[:1])
+        assert list(await store.list_subjects(after=numbers[0], limit=1)) == list(whole[1:2])
+        assert list(await store.list_subjects(after=numbers[2])) == []
 
     async def test_a_budget_starts_full_and_gives_no_more_than_it_holds(self, store: Store) -> None:
         async def spend(cost: int) -> bool:
@@ -123,14 +166,3 @@ class PersonContract(StoreFixtures):
             store, replica, lambda handle, _: handle.spend("budget", 3, capacity=70, refill_per_second=0.1, now=NOW)
         )
         assert Counter(verdicts) == {True: 23, False: 27}
-
-    async def test_competing_replicas_agree_on_one_signing_key(self, store: Store, replica: Store) -> None:
-        assert list(await store.load_signing_keys()) == []
-        answers = await race(
-            store, replica, lambda handle, number: handle.record_signing_key(sample_signing_key(f"{number}"))
-        )
-        [key] = answers[0]
-        assert all(list(answer) == [key] for answer in answers)
-        assert list(await replica.load_signing_keys()) == [key]
-        created = AuditEvent(name="signing_key.created", at=NOW, detail=key.kid)
-        assert [event for _, event in await store.load_audit_events()] == [created]

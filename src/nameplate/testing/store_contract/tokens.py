@@ -6,30 +6,32 @@ from dataclasses import replace
 
 import pytest
 
-from nameplate.ports.store import Repeated, Reused, Rotated, Store, Unknown
+from nameplate.ports.store import AssertionReplayed, Repeated, Reused, Rotated, Store, Unknown
 from nameplate.protocol.audit import AuditEvent
+from nameplate.protocol.client_proof import ClientProof
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race
-from nameplate.testing.store_samples import NOW, redeem_sample, sample_grant, sample_refresh_token
+from nameplate.testing.store_samples import (
+    NOW,
+    PROOF,
+    redeem_sample,
+    sample_grant,
+    sample_refresh_token,
+    sample_rotation,
+)
 
-__all__ = ["RefreshTokenContract"]
+__all__ = ["RefreshTokenContract", "rotate"]
 
-GRANT = sample_grant()
+GRANT = sample_grant(auth_method="none")
 ONE = sample_refresh_token("one")
-REPEAT_SECONDS = 120
+REPEAT_SECONDS = sample_rotation().repeat_seconds
 
 
 async def rotate(
-    store: Store, name: str, successor: str, *, now: int = NOW, repeat_limit: int = 10
-) -> Rotated | Repeated | Reused | Unknown:
+    store: Store, name: str, successor: str, *, now: int = NOW, repeat_limit: int = 10, proof: ClientProof = PROOF
+) -> Rotated | Repeated | Reused | AssertionReplayed | Unknown:
     """The verdict on replacing the refresh token ``name`` by ``successor``, whose answer is its name."""
-    return await store.rotate_refresh_token(
-        sample_refresh_token(name).token_hash,
-        successor=sample_refresh_token(successor),
-        sealed_answer=successor.encode(),
-        now=now,
-        repeat_seconds=REPEAT_SECONDS,
-        repeat_limit=repeat_limit,
-    )
+    rotation = sample_rotation(name, successor, repeat_limit=repeat_limit, proof=proof)
+    return await store.rotate_refresh_token(rotation, now)
 
 
 class RefreshTokenContract(StoreFixtures):
@@ -51,7 +53,31 @@ class RefreshTokenContract(StoreFixtures):
         await redeem_sample(store)
         for number, (name, successor) in enumerate([("one", "two"), ("two", "three"), ("three", "four")]):
             assert await rotate(store, name, successor, now=NOW + number) == Rotated(GRANT)
-        assert (await load_audit_names(store))[2:] == ["refresh_token.rotated"] * 3
+        rotated = AuditEvent(
+            name="refresh_token.rotated",
+            at=NOW,
+            client_id=GRANT.client_id,
+            subject=GRANT.subject,
+            grant_id=GRANT.id,
+        )
+        events = [event for _, event in await store.load_audit_events()][2:]
+        assert events == [replace(rotated, at=NOW + number, detail=f"{number}") for number in range(3)]
+
+    async def test_a_grant_remembers_how_its_client_proved_itself_last(self, store: Store) -> None:
+        await redeem_sample(store)
+        proof = ClientProof(auth_method="private_key_jwt", client_keys="a")
+        proven = replace(GRANT, auth_method="private_key_jwt", client_keys="a")
+        assert await rotate(store, "one", "two", proof=proof) == Rotated(proven)
+        assert await rotate(store, "one", "two", proof=PROOF) == Repeated(b"two", NOW)
+        assert await store.load_grant(GRANT.id) == proven, "a repeat changes nothing of the grant"
+        assert await rotate(store, "two", "three", proof=replace(proof, client_keys="b")) == Rotated(
+            replace(proven, client_keys="b")
+        )
+        assert await rotate(store, "three", "four", proof=PROOF) == Rotated(GRANT)
+        assert await store.load_refresh_token(sample_refresh_token("four").token_hash) == (
+            sample_refresh_token("four"),
+            GRANT,
+        )
 
     async def test_of_competing_rotations_one_counts_and_the_others_get_its_answer(
         self, store: Store, replica: Store
@@ -128,6 +154,7 @@ class RefreshTokenContract(StoreFixtures):
         )
         assert events[0] == reused
         assert replace(events[1], detail="") == replace(reused, name="grant.revoked")
+        assert events[1].detail, "it says why"
         assert len(events) == 2
 
     @pytest.mark.parametrize("rotated", [False, True])
@@ -146,7 +173,6 @@ class RefreshTokenContract(StoreFixtures):
         assert await store.load_refresh_token(ONE.token_hash) == (ONE, replace(GRANT, revoked_at=NOW))
 
     async def test_the_refresh_token_of_an_expired_grant_is_unknown(self, store: Store) -> None:
-        grant = sample_grant(expires_at=NOW + 100)
-        await redeem_sample(store, grant=grant)
+        await redeem_sample(store, grant=sample_grant(expires_at=NOW + 100))
         assert await rotate(store, "one", "two", now=NOW + 100) == Unknown()
-        assert await rotate(store, "one", "two", now=NOW + 99) == Rotated(grant)
+        assert await rotate(store, "one", "two", now=NOW + 99) == Rotated(replace(GRANT, expires_at=NOW + 100))
