@@ -24,7 +24,7 @@ from nameplate.protocol.audit import AuditName
 from nameplate.stores.sqlite import SqliteStore
 from nameplate.testing.store_samples import sample_session
 
-NAMEPLATE = Path(sys.executable).with_name("nameplate")
+NAMEPLATE = str(Path(sys.executable).with_name("nameplate"))
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES: tuple[str, ...] = get_args(AuditName)
 NOON = 1_790_000_000

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from admin_kit import HOSTILE, fill, record_grant, registered_client, run, snapshot
@@ -156,7 +157,8 @@ def test_whoever_says_no_loses_nothing(command: str, asked: str, tmp_path: Path)
 
 @pytest.mark.parametrize("metadata", [None, "no json", '{"client_id":1}'])
 def test_what_strangers_registered_cannot_play_with_the_terminal(metadata: str | None, tmp_path: Path) -> None:
-    client = registered_client(HOSTILE, name=HOSTILE, **({} if metadata is None else {"metadata": metadata}))
+    changes: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
+    client = registered_client(HOSTILE, name=HOSTILE, **changes)
 
     async def register(store: Store) -> None:
         await store.record_client(client, limit=10, now=client.created_at)

@@ -406,3 +406,5 @@ resources = [{{ identifier = "http://127.0.0.1:8000/mcp", name = "Notes" }}]
     assert settings.fetch.trusted_ca_file == folder / "ca.pem"
     config.write_text(text.replace("sqlite:///var", "sqlite:////var"))
     assert load_settings(config).store.url == "sqlite:////var/store.sqlite3"
+    config.write_text(text.replace('store.url = "sqlite:///var/store.sqlite3"', ""))
+    assert load_settings(config).store.url == f"sqlite:///{folder}/nameplate.sqlite3"

@@ -26,7 +26,7 @@ async def use(store: Store) -> Session:
     await store.record_session(SESSION, replaces=None)
     found = await store.load_session(SESSION.id_hash, NOW)
     assert isinstance(found, Session)
-    assert [(position, event.name) for position, event in await store.load_audit_events()] == [("2", "session.started")]
+    assert [(position, event.name) for position, event in await store.load_audit_events()] == [("1", "session.started")]
     return found
 
 

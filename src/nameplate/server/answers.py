@@ -10,7 +10,7 @@ from nameplate.errors import AnsweredError, ProtocolError, StoreError
 from nameplate.protocol.cors import CORS_HEADERS
 from nameplate.server.pages.render import page_headers
 
-__all__ = ["NO_STORE", "build_page", "build_redirect_response", "build_token_error", "log_refusal", "new_reference"]
+__all__ = ["NO_STORE", "build_page", "build_redirect_response", "build_json_error", "log_refusal", "new_reference"]
 
 logger = logging.getLogger("nameplate.server")
 
@@ -60,7 +60,7 @@ def build_redirect_response(url: str) -> Response:
     return Response(status_code=303, headers={"Location": url, "Referrer-Policy": "no-referrer", **NO_STORE})
 
 
-def build_token_error(
+def build_json_error(
     error: ProtocolError,
     *,
     client_id: str = "",

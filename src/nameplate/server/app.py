@@ -23,7 +23,7 @@ from nameplate.protocol.server_metadata import (
     build_server_metadata,
     get_issuer_path,
 )
-from nameplate.server.answers import NO_STORE, build_page, build_token_error
+from nameplate.server.answers import NO_STORE, build_json_error, build_page
 from nameplate.server.authorize import authorize
 from nameplate.server.consent import answer_consent, show_consent
 from nameplate.server.context import Clock, ServerContext
@@ -197,7 +197,7 @@ class AuthorizationServer:
         """Nothing that went wrong here is the peer's fault."""
         mistake = server_failed()
         if self._answers_json(request):
-            return build_token_error(mistake, cause=error)
+            return build_json_error(mistake, cause=error)
         return refuse_on_page(mistake, stylesheet=f"{self.base_path}/style.css", cause=error)
 
     async def _show_no_such_thing(self, request: Request, error: Exception) -> Response:
@@ -207,7 +207,7 @@ class AuthorizationServer:
         headers = {**(error.headers or {}), "X-Content-Type-Options": "nosniff"}
         if self._answers_json(request) and error.status_code == 405:
             method = TokenError("invalid_request", "This method is not served.", reason="token.method", status=405)
-            response = build_token_error(method)
+            response = build_json_error(method)
             response.headers.update(headers)
             return response
         return PlainTextResponse(error.detail, error.status_code, headers)

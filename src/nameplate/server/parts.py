@@ -24,7 +24,7 @@ from nameplate.server.signing_keys import SigningKeyRing, build_key_policy
 from nameplate.stores.open import open_store
 from nameplate.upstream.local_accounts import LocalAccount, LocalAccounts
 
-__all__ = ["build_policy", "open_context"]
+__all__ = ["build_policy", "open_context", "sweep_some"]
 
 logger = logging.getLogger("nameplate.server")
 
@@ -60,7 +60,7 @@ async def open_context(settings: Settings, *, clock: Clock | None = None) -> Asy
                 base_path=get_issuer_path(settings.issuer),
             )
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_sweep, store, clock)
+                tasks.start_soon(_sweep, store, settings.store.audit_seconds, clock)
                 tasks.start_soon(context.signing_keys.keep_up)
                 yield context
                 tasks.cancel_scope.cancel()
@@ -125,7 +125,7 @@ def _build_accounts(settings: Settings) -> LocalAccounts:
     )
 
 
-async def _sweep(store: Store, clock: Clock) -> None:
+async def _sweep(store: Store, audit_seconds: int, clock: Clock) -> None:
     """Forget what nothing can need any more, a little at a time. The first round is at a random moment: replicas
     differ.
     """
@@ -133,8 +133,14 @@ async def _sweep(store: Store, clock: Clock) -> None:
     while True:
         await anyio.sleep(pause)
         try:
-            is_done = await store.sweep(int(clock()), limit=SWEEP_ROWS_AT_ONCE) < SWEEP_ROWS_AT_ONCE
+            is_done = await sweep_some(store, int(clock()), audit_seconds=audit_seconds)
         except StoreError:
             logger.exception("sweep failed")
             is_done = True
         pause = SWEEP_EVERY_SECONDS if is_done else 0
+
+
+async def sweep_some(store: Store, now: int, *, audit_seconds: int) -> bool:
+    """One round of the sweep, which keeps audit events for ``audit_seconds``; whether nothing is left to do."""
+    swept = await store.sweep(now, limit=SWEEP_ROWS_AT_ONCE, audit_before=now - audit_seconds)
+    return swept < SWEEP_ROWS_AT_ONCE

@@ -20,7 +20,7 @@ from nameplate.protocol.registration import (
     parse_registration,
 )
 from nameplate.secret import hash_bearer_value
-from nameplate.server.answers import NO_STORE, build_token_error
+from nameplate.server.answers import NO_STORE, build_json_error
 from nameplate.server.browser import client_address, new_bearer_value
 from nameplate.server.context import ServerContext
 
@@ -47,9 +47,9 @@ async def register(request: Request, context: ServerContext) -> Response:
         )
         await _record(registered, context)
     except RegistrationError as error:
-        return build_token_error(error)
+        return build_json_error(error)
     except StoreError as error:
-        return build_token_error(_store_failed(error), cause=error)
+        return build_json_error(_store_failed(error), cause=error)
     logger.info("client registered", extra={"client_id": client.client_id, "warnings": client.warnings})
     answer = build_registration_answer(client, secret=secret, issued_at=registered.created_at)
     return JSONResponse(answer, 201, {**CORS_HEADERS, **NO_STORE})

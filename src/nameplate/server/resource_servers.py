@@ -13,7 +13,7 @@ from nameplate.protocol.client_authentication import SharedSecret, parse_credent
 from nameplate.protocol.cors import CORS_HEADERS
 from nameplate.protocol.parameters import Parameters
 from nameplate.secret import hash_bearer_value
-from nameplate.server.answers import build_token_error
+from nameplate.server.answers import build_json_error
 from nameplate.server.settings import ResourceServerSettings
 
 __all__ = ["ResourceServer", "ResourceServers", "build_resource_servers", "refuse_resource_server"]
@@ -72,7 +72,7 @@ def build_resource_servers(settings: Iterable[ResourceServerSettings]) -> Resour
 
 def refuse_resource_server(error: AnsweredError | ParameterError, *, cause: Exception | None = None) -> Response:
     """RFC-shaped JSON, but not for scripts of other origins: no browser has these credentials (TK-06)."""
-    response = build_token_error(error, cause=cause)
+    response = build_json_error(error, cause=cause)
     for name in CORS_HEADERS:
         del response.headers[name]
     return response

@@ -16,7 +16,7 @@ from nameplate.protocol.grant import Grant
 from nameplate.protocol.registered_client import RegisteredClient
 from nameplate.protocol.revocation import REVOCATION_REASON, is_revocable_by, parse_presented_token, read_grant_id
 from nameplate.secret import hash_bearer_value
-from nameplate.server.answers import NO_STORE, build_token_error
+from nameplate.server.answers import NO_STORE, build_json_error
 from nameplate.server.client_auth import authenticate, find_registration, read_client, read_credentials, use_up
 from nameplate.server.context import ServerContext
 from nameplate.server.forms import read_form
@@ -42,9 +42,9 @@ async def revoke(request: Request, context: ServerContext) -> Response:
         if grant is not None and is_revocable_by(grant, client_id, context.now()):
             await _revoke_grant(grant, credentials, registered, context)
     except (ParameterError, TokenError) as error:
-        return build_token_error(error, client_id=client_id, used_header=used_header)
+        return build_json_error(error, client_id=client_id, used_header=used_header)
     except StoreError as error:
-        return build_token_error(store_failed(str(error)), client_id=client_id, cause=error)
+        return build_json_error(store_failed(str(error)), client_id=client_id, cause=error)
     return Response(headers={**CORS_HEADERS, **NO_STORE})
 
 

@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 ENVIRONMENT_PREFIX = "NAMEPLATE_"
+DEFAULT_STORE_URL = "sqlite:///nameplate.sqlite3"
 
 _FLAG = re.compile(r"--?[A-Za-z]")
 _FIELD_AT_FAULT = re.compile(r"(?:error parsing value for field \"|error encountered for )([a-z_.]+)")
@@ -58,7 +59,7 @@ class _Table(BaseModel):
 class StoreSettings(_Table):
     """Where grants, tokens, sessions and keys are kept."""
 
-    url: Annotated[str, Field(repr=False)] = "sqlite:///nameplate.sqlite3"
+    url: Annotated[str, Field(repr=False)] = DEFAULT_STORE_URL
     """`sqlite:///relative/path` or `sqlite:////absolute/path`, the former relative to the folder of the configuration
     file; it is made on first start, readable by its owner only. Or `postgresql://user:password@host:5432/database`, for
     any number of replicas (needs the extra `postgres`).
@@ -278,11 +279,9 @@ class _SettingsFile(TomlConfigSettingsSource):
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         data: dict[str, Any] = super()._read_file(file_path)
         folder = Path(file_path).absolute().parent
-        match data:
-            case {"store": {"url": str(url)}} if url.startswith("sqlite:///"):
-                data["store"]["url"] = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
-            case _:
-                pass
+        store = data.setdefault("store", {})
+        if isinstance(store, dict) and str(url := store.get("url", DEFAULT_STORE_URL)).startswith("sqlite:///"):
+            store["url"] = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
         for table, member in (("fetch", "trusted_ca_file"), ("store", "encryption_key_file")):
             settings = data.get(table)
             if isinstance(settings, dict) and isinstance(settings.get(member), str):

@@ -50,7 +50,7 @@ from nameplate.protocol.token_request import (
     parse_grant_type,
 )
 from nameplate.secret import hash_bearer_value
-from nameplate.server.answers import NO_STORE, build_token_error
+from nameplate.server.answers import NO_STORE, build_json_error
 from nameplate.server.browser import new_bearer_value
 from nameplate.server.client_auth import authenticate, find_registration, read_client, read_credentials, use_up
 from nameplate.server.context import ServerContext
@@ -79,9 +79,9 @@ async def token(request: Request, context: ServerContext) -> Response:
             case _:
                 assert_never(grant_type)
     except (ParameterError, TokenError) as error:
-        return build_token_error(error, client_id=client_id, used_header=used_header)
+        return build_json_error(error, client_id=client_id, used_header=used_header)
     except StoreError as error:
-        return build_token_error(_store_failed(error), client_id=client_id, cause=error)
+        return build_json_error(_store_failed(error), client_id=client_id, cause=error)
     return JSONResponse(answer.build_body(context.now()), headers={**CORS_HEADERS, **NO_STORE})
 
 

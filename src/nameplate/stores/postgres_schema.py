@@ -207,8 +207,6 @@ _KEYS_AND_AUDIT = (
         grant_id text NOT NULL,
         detail text NOT NULL
     )""",
-    # The last id that was drawn is what writers announce. Before the first, that must be less than the first.
-    "SELECT nextval('nameplate.audit_events_id_seq')",
     # Events come in nearly this order, so it costs a write little; one by grant, client or person would cost more.
     "CREATE INDEX audit_events_at ON nameplate.audit_events (at)",
 )
