@@ -12,7 +12,8 @@ from typing import Any
 from unittest.mock import patch
 
 from nameplate.cli import main
-from nameplate.ports.store import Approved, Store
+from nameplate.ports.store import Store
+from nameplate.ports.verdicts import Approved
 from nameplate.protocol.client_metadata import ClientMetadata, KnownBy, build_snapshot
 from nameplate.protocol.registered_client import RegisteredClient
 from nameplate.stores.sqlite import SqliteStore

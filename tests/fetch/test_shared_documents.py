@@ -12,7 +12,8 @@ from fetch_kit import Clock, MakeFetcher, build_document, build_url, serve_docum
 from hostile import Exchange, HostileServer, answer, say_nothing, send
 from nameplate.errors import BadStatus, Busy, ClientMetadataError, FetchError, StoreError, Unreachable
 from nameplate.fetch import CachedDocuments, DocumentOptions
-from nameplate.ports.store import StoredDocument, Unknown
+from nameplate.ports.store import StoredDocument
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.client_id import ClientIdUrl
 from nameplate.stores.sqlite import SqliteStore
 

@@ -19,7 +19,8 @@ from starlette.applications import Starlette
 
 from flow_world import DOCUMENT, World, build_settings
 from hostile import SilentListener
-from nameplate.ports.store import StoredDocument, Unknown
+from nameplate.ports.store import StoredDocument
+from nameplate.ports.verdicts import Unknown
 from nameplate.server.app import AuthorizationServer
 from nameplate.testing.document_host import run_document_host
 from nameplate.testing.serving import open_listener, serve_app

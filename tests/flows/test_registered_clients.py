@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from flow_world import REDIRECT_URI, World, run_world
-from nameplate.ports.store import Unknown
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.registration import MAX_REGISTRATION_BYTES, parse_registration
 from nameplate.server.register import build_registered_client
 

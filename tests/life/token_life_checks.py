@@ -8,14 +8,14 @@ import httpx2
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-
 from life_clients import LifeClients
 from life_world import RESOURCE, LifeWorld
-from nameplate.ports.store import Unknown
-from nameplate.secret import hash_bearer_value
 from signing_key_model import SigningKey
 from token_life_model import TokenLifeModel
 from token_life_values import Access, Code, Event, Grant, Issued, Refresh, Verdict
+
+from nameplate.ports.verdicts import Unknown
+from nameplate.secret import hash_bearer_value
 
 __all__ = ["Disagreement", "TokenLifeChecks", "agree"]
 
@@ -131,6 +131,12 @@ class TokenLifeChecks:
         if answer["active"]:
             told = {name: answer[name] for name in ("scope", "client_id", "aud", "exp", "iat", "grant_id")}
             agree("what is told of a token", server=told, model=self._describe(access))
+
+    def compare_with_another_asker(self, access: Access) -> None:
+        """A resource server is told nothing of tokens for others."""
+        agree(
+            "a token for another", server=self.world.introspect(self.values[access], "other"), model={"active": False}
+        )
 
     def verify_offline(self, access: Access) -> None:
         """What a resource server finds out by itself, with the published keys."""

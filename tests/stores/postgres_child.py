@@ -7,7 +7,7 @@ those that it was told it redeemed, one a line.
 import asyncio
 import sys
 
-from nameplate.ports.store import Redeemed
+from nameplate.ports.verdicts import Redeemed
 from nameplate.stores.postgres import PostgresStore
 from nameplate.testing.store_samples import NOW, PROOF, sample_code
 

@@ -14,10 +14,9 @@ class Proxy:
     def __init__(self, url: str, port: int) -> None:
         parts = urlsplit(url)
         self.target = (parts.hostname or "127.0.0.1", parts.port or 5432)
-        self.url = parts._replace(netloc=f"root@127.0.0.1:{port}", query=f"{parts.query}&sslmode=disable").geturl()
-        if parts.username:
-            credentials = parts.netloc.rpartition("@")[0]
-            self.url = self.url.replace("root@", f"{credentials}@", 1)
+        credentials = "".join(parts.netloc.rpartition("@")[:2])
+        netloc, query = f"{credentials}127.0.0.1:{port}", f"{parts.query}&sslmode=disable"
+        self.url = parts._replace(netloc=netloc, query=query).geturl()
         self.answers_to_lose = 0
         self.answers_may_pass = asyncio.Event()
         self.answers_may_pass.set()

@@ -9,7 +9,7 @@ import os
 import sys
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import Redeemed
+from nameplate.ports.verdicts import Redeemed
 from nameplate.stores.sqlite import SqliteStore
 from nameplate.testing.store_samples import NOW, PROOF, approve_sample, sample_code
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -104,7 +105,8 @@ async def test_a_strangers_transaction_that_never_ends_hides_nothing(
     elsewhere: str, store: Store, postgres_store_url: str, new_schema_url: str
 ) -> None:
     other = await PostgresStore.open(new_schema_url)
-    url = {"another database": "postgresql://127.0.0.1:5432/postgres", "another schema": new_schema_url}
+    other_database = urlsplit(postgres_store_url)._replace(path="/postgres", query="").geturl()
+    url = {"another database": other_database, "another schema": new_schema_url}
     async with connect(url.get(elsewhere, postgres_store_url)) as stranger, stranger.transaction():
         if elsewhere == "another schema":
             await write(stranger, "elsewhere")

@@ -11,7 +11,8 @@ import pytest
 from postgres_proxy import run_proxy
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import Redeemed, Replayed, Store, Unknown
+from nameplate.ports.store import Store
+from nameplate.ports.verdicts import Redeemed, Replayed, Unknown
 from nameplate.stores.postgres import PostgresStore
 from nameplate.stores.postgres_pool import Patience
 from nameplate.testing.store_contract.base import load_audit_names

@@ -71,8 +71,12 @@ async def deny(store: Store, dice: random.Random) -> object:
     return await store.deny_authorization(id_hash, BROWSER, subject="sub", now=NOW)
 
 
+async def start_session(store: Store, dice: random.Random) -> None:
+    await store.record_session(sample_session(dice.choice(NAMES)), replaces=None)
+
+
 async def replace_session(store: Store, dice: random.Random) -> None:
-    new, old = (sample_session(dice.choice([*NAMES, f"{dice.random()}"])) for _ in range(2))
+    new, old = sample_session(f"{dice.random()}"), sample_session(dice.choice(NAMES))
     await store.record_session(new, replaces=old.id_hash)
 
 
@@ -93,7 +97,8 @@ OPERATIONS: list[tuple[int, Callable[[Store, random.Random], Awaitable[object]]]
     (2, lambda store, dice: store.burn_code(sample_code(dice.choice(NAMES)).code_hash, NOW)),
     (10, lambda store, dice: store.record_client(sample_client(dice.choice(NAMES[:3])), limit=LIMIT, now=NOW)),
     (1, lambda store, dice: store.remove_client(dice.choice(CLIENTS), NOW)),
-    (10, replace_session),
+    (5, start_session),
+    (5, replace_session),
     (2, lambda store, dice: store.end_sessions("sub-of-alice", NOW)),
     (5, lambda store, dice: store.record_document(sample_document(dice.choice(NAMES), fetched_at=NOW))),
     (5, lambda store, dice: store.record_document_refusal(sample_document(dice.choice(NAMES)).client_id, NOW)),

@@ -1,6 +1,6 @@
 """The schema of a PostgreSQL store: made once by many that start together, and never somebody else's."""
 
-import re
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -112,7 +112,7 @@ async def test_a_later_migration_runs_alone_and_makes_the_functions_anew(
 async def test_a_database_in_another_encoding_is_refused(postgres_url: str, new_schema_url: str) -> None:
     name = new_schema_url.rpartition("=")[2]
     await execute(postgres_url, f"create database {name} encoding 'SQL_ASCII' locale 'C' template template0")
-    url = re.sub(r"/[^/]*$", f"/{name}", postgres_url)
+    url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
     try:
         with pytest.raises(StoreError, match="encoding is SQL_ASCII, and must be UTF8"):
             await PostgresStore.open(url)
@@ -124,6 +124,8 @@ async def test_a_store_that_may_only_be_read_is_found_out_at_the_start(new_schem
     await (await PostgresStore.open(new_schema_url)).aclose()
     server, _, schema = new_schema_url.partition("?schema=")
     role = f"reader_{schema}"
+    parts = urlsplit(new_schema_url)
+    url = parts._replace(netloc=f"{role}:pazzword@{parts.netloc.rpartition('@')[2]}").geturl()
     await execute(
         server,
         f"create role {role} login password 'pazzword'; grant usage on schema {schema} to {role};"
@@ -131,7 +133,7 @@ async def test_a_store_that_may_only_be_read_is_found_out_at_the_start(new_schem
     )
     try:
         with pytest.raises(StoreError, match="permission denied for table checks"):
-            await PostgresStore.open(new_schema_url.replace("://", f"://{role}:pazzword@").replace("root@", ""))
+            await PostgresStore.open(url)
     finally:
         await execute(server, f"drop owned by {role}; drop role {role}")
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from nameplate.ports.store import GrantFilter, Repeated, Rotated, Spending
+from nameplate.ports.store import GrantFilter, Spending
+from nameplate.ports.verdicts import Repeated, Rotated
 from nameplate.protocol.audit import AuditFilter
 from nameplate.protocol.client_proof import ClientProof
 from nameplate.stores import (

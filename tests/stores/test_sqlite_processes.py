@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from nameplate.ports.store import AlreadyAnswered, Unknown
+from nameplate.ports.verdicts import AlreadyAnswered, Unknown
 from nameplate.stores.sqlite import SqliteStore
 from nameplate.testing.store_samples import BROWSER, NOW, approve_sample, sample_code, sample_pending
 

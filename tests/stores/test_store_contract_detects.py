@@ -9,20 +9,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from nameplate.ports.store import (
+from nameplate.ports.store import GrantFilter, Rotation, Spending, Store, StoredDocument, StoredSigningKey
+from nameplate.ports.verdicts import (
     AssertionReplayed,
     ChallengeSpent,
     Full,
-    GrantFilter,
     Recorded,
     Redeemed,
     Repeated,
     Rotated,
-    Rotation,
-    Spending,
-    Store,
-    StoredDocument,
-    StoredSigningKey,
     Unknown,
 )
 from nameplate.protocol.audit import AuditEvent, AuditFilter

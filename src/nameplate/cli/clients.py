@@ -30,7 +30,8 @@ from nameplate.cli.output import (
     print_table,
 )
 from nameplate.errors import ClientMetadataError
-from nameplate.ports.store import GrantFilter, GrantStore, Store, StoredDocument, Unknown
+from nameplate.ports.store import GrantFilter, GrantStore, Store, StoredDocument
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.client_id import ClientIdPolicy
 from nameplate.protocol.client_metadata import ClientMetadata, parse_client_metadata, parse_snapshot
 from nameplate.protocol.display import plain_text

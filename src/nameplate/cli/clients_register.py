@@ -7,7 +7,7 @@ from pathlib import Path
 from nameplate.cli.admin import AdminOptions, open_admin
 from nameplate.cli.output import print_error, print_facts, print_json, print_line
 from nameplate.errors import ConfigurationError, RegistrationError, StoreError
-from nameplate.ports.store import Full
+from nameplate.ports.verdicts import Full
 from nameplate.protocol.client_metadata import ClientMetadata
 
 __all__ = ["register_command"]

@@ -29,7 +29,8 @@ from nameplate.cli.output import (
     print_table,
 )
 from nameplate.errors import ClientMetadataError, ConfigurationError
-from nameplate.ports.store import GrantFilter, Store, Unknown
+from nameplate.ports.store import GrantFilter, Store
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.client_metadata import parse_snapshot
 from nameplate.protocol.grant import Grant
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from nameplate.errors import ClientMetadataError, StoreError
 from nameplate.fetch.copies import Copy, DocumentCache, build_record, forget_validators, restore_copy
 from nameplate.fetch.options import DocumentOptions
-from nameplate.ports.store import DocumentStore, StoredDocument, Unknown
+from nameplate.ports.store import DocumentStore, StoredDocument
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.client_metadata import ClientMetadata
 
 __all__ = ["DocumentShelf"]

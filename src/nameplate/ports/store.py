@@ -11,122 +11,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nameplate.ports.verdicts import (
+    AlreadyAnswered,
+    Approved,
+    AssertionReplayed,
+    ChallengeSpent,
+    Denied,
+    Full,
+    Recorded,
+    Redeemed,
+    Repeated,
+    Replayed,
+    Reused,
+    Rotated,
+    Unknown,
+)
 from nameplate.protocol.audit import AuditEvent, AuditFilter
 from nameplate.protocol.client_proof import AssertionUse, ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
 from nameplate.protocol.registered_client import RegisteredClient
+from nameplate.protocol.upstream_attempt import UpstreamAttempt
 
 __all__ = [
-    "AlreadyAnswered",
-    "Approved",
-    "AssertionReplayed",
     "AuditStore",
     "BudgetStore",
-    "ChallengeSpent",
     "ClientStore",
-    "Denied",
     "DocumentStore",
-    "Full",
     "GrantFilter",
     "GrantStore",
     "KeyStore",
     "PersonStore",
-    "Recorded",
-    "Redeemed",
-    "Repeated",
-    "Replayed",
-    "Reused",
-    "Rotated",
     "Rotation",
     "Spending",
     "Store",
     "StoredDocument",
     "StoredSigningKey",
     "StoredSubject",
-    "Unknown",
+    "StoredUpstreamTokens",
+    "UpstreamStore",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """There is no such thing, or no longer, or not for this caller: the three are not told apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """It is stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Full:
-    """The cap on things that strangers can cause to be stored is reached; try later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """This call consumed the pending authorization, and the code and grant it carried now exist."""
-
-    pending: PendingAuthorization
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """This call consumed the pending authorization; nothing was granted."""
-
-    pending: PendingAuthorization
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyAnswered:
-    """An earlier call consumed the pending authorization (double submit, reload, second tab)."""
-
-    pending: PendingAuthorization
-
-
-@dataclass(frozen=True, slots=True)
-class ChallengeSpent:
-    """The client already got a code for this code challenge, through another pending authorization."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redeemed:
-    """This call, and no other, redeemed the code. ``grant`` is what it bought."""
-
-    grant: Grant
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The code had been spent before. ``grant_revoked`` says whether this call ended what it bought."""
-
-    grant_revoked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rotated:
-    """This call, and no other, rotated the refresh token."""
-
-    grant: Grant
-
-
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """The token was rotated moments ago; ``sealed_answer`` is what its first use stored, ``answered_at`` when."""
-
-    sealed_answer: bytes
-    answered_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reused:
-    """The token was rotated before and may not be repeated: this call revoked its grant."""
-
-    grant_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AssertionReplayed:
-    """The client's assertion was used before: nothing else was done (``assertion.replayed``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +75,14 @@ class StoredSubject:
     upstream_issuer: str
     upstream_subject: str
     created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredUpstreamTokens:
+    """An identity provider's tokens as they lie with a grant, encrypted. ``version`` changes whenever they do."""
+
+    sealed: bytes
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,10 +157,19 @@ class GrantStore(Protocol):
         ...
 
     async def approve_authorization(
-        self, id_hash: bytes, browser_hash: bytes, *, grant: Grant, code: AuthorizationCode, now: int
+        self,
+        id_hash: bytes,
+        browser_hash: bytes,
+        *,
+        grant: Grant,
+        code: AuthorizationCode,
+        now: int,
+        upstream_tokens: bytes | None = None,
     ) -> Approved | AlreadyAnswered | ChallengeSpent | Unknown:
         """Consume the pending authorization and record grant and code, all or nothing. ``authorization.approved``,
         with the first 16 hexadecimal digits of ``id_hash`` as its detail.
+
+        ``upstream_tokens`` are the identity provider's, encrypted, to be kept with the grant as version 1.
 
         Only ``Approved`` changes anything: where the challenge is spent, the pending authorization stays unanswered.
         """
@@ -343,6 +283,40 @@ class PersonStore(Protocol):
         ...
 
 
+class UpstreamStore(Protocol):
+    """Browsers on their way to an identity provider, and what it issued for a grant."""
+
+    async def record_upstream_attempt(self, attempt: UpstreamAttempt, *, limit: int) -> Recorded | Full:
+        """Keep what has to be known when the browser comes back. ``limit`` caps how many of one browser are kept: the
+        oldest of them give way; ``Full`` is the answer only where ``limit`` is 0.
+        """
+        ...
+
+    async def take_upstream_attempt(
+        self, state_hash: bytes, browser_hash: bytes, now: int
+    ) -> UpstreamAttempt | Unknown:
+        """The attempt, once over all replicas; ``Unknown`` for every later call, in another browser, and once it
+        expired. A call from another browser leaves it as it is.
+        """
+        ...
+
+    async def load_upstream_tokens(self, grant_id: str) -> StoredUpstreamTokens | Unknown:
+        """The tokens kept with a grant, revoked or not, until the grant is swept."""
+        ...
+
+    async def lease_upstream_refresh(self, grant_id: str, *, version: int, now: int, until: int) -> bool:
+        """Become the one, over all replicas, who refreshes these tokens, until ``until`` at the latest. False where
+        they have another version meanwhile, where somebody else is at it, and where the grant is over.
+        """
+        ...
+
+    async def replace_upstream_tokens(self, grant_id: str, *, version: int, sealed: bytes, now: int) -> bool:
+        """Put new tokens in the place of this version, and end the lease. False, and nothing done, where they have
+        another version. ``upstream_tokens.refreshed``.
+        """
+        ...
+
+
 class BudgetStore(Protocol):
     """How often somebody may try something."""
 
@@ -442,17 +416,19 @@ class AuditStore(Protocol):
         ...
 
 
-class Store(GrantStore, PersonStore, BudgetStore, DocumentStore, ClientStore, KeyStore, AuditStore, Protocol):
+class Store(
+    GrantStore, PersonStore, UpstreamStore, BudgetStore, DocumentStore, ClientStore, KeyStore, AuditStore, Protocol
+):
     """The whole store, as the authorization server is given it."""
 
     async def sweep(self, now: int, *, limit: int, audit_before: int = 0) -> int:
         """Delete at most ``limit`` rows that nothing can need any more; the number deleted.
 
-        Kept are: pending authorizations, refresh tokens, sessions and uses of assertions until they expire, answered or
-        rotated ones too; codes for 24 hours after their issue; budgets until they are full again; grants until they
-        ended and nothing refers to them, and revoked ones for 24 hours; documents until they can no longer stand in and
-        no live grant is their client's; registered clients until they expire and no live grant is theirs
-        (``client.removed``); audit events from before ``audit_before`` go; subjects and signing keys stay.
+        Kept are: pending authorizations, upstream attempts, refresh tokens, sessions and uses of assertions until they
+        expire, answered or rotated ones too; codes for 24 hours after their issue; budgets until they are full again;
+        grants until they ended and nothing refers to them, and revoked ones for 24 hours; documents until they can no
+        longer stand in and no live grant is their client's; registered clients until they expire and no live grant is
+        theirs (``client.removed``); audit events from before ``audit_before`` go; subjects and signing keys stay.
         """
         ...
 

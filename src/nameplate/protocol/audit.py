@@ -17,6 +17,8 @@ AuditName = Literal[
     "grant.revoked",
     "session.started",
     "session.ended",
+    "sign_in.refused",
+    "upstream_tokens.refreshed",
     "client.registered",
     "client.removed",
     "assertion.replayed",

@@ -41,9 +41,11 @@ class PendingAuthorization:
 class Grant:
     """What one person authorised for one client at one resource.
 
-    ``expires_at`` is the absolute end, whatever is refreshed. ``username`` is the local account of the person, whose
-    existence and groups are looked up anew for each token. ``auth_method`` and ``client_keys`` are those of the
-    ``ClientProof`` with which the client last got a token; empty until it redeemed the code.
+    ``expires_at`` is the absolute end, whatever is refreshed. ``upstream`` is the name of the identity provider at
+    which the person signed in, empty for a local account. ``username`` is the name of the account: a local one is
+    looked up anew for each token. ``person`` is what the provider said of the person, empty for a local account
+    (``person_record.build_person_record``). ``auth_method`` and ``client_keys`` are those of the ``ClientProof`` with
+    which the client last got a token; empty until it redeemed the code.
     """
 
     id: str
@@ -58,6 +60,8 @@ class Grant:
     username: str = ""
     auth_method: str = ""
     client_keys: str = ""
+    upstream: str = ""
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +97,8 @@ class Session:
     """A person signed in at our pages.
 
     ``username`` and ``display_name`` are shown to that person; ``subject`` is our own stable id. ``credential_digest``
-    says which password the person had: with another one, the session is over.
+    says which password the person had: with another one, the session is over. ``upstream`` and ``person`` are as in a
+    ``Grant``.
     """
 
     id_hash: bytes
@@ -103,3 +108,5 @@ class Session:
     signed_in_at: int
     expires_at: int
     credential_digest: str = ""
+    upstream: str = ""
+    person: str = ""

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nameplate.errors import AuthorizationError, ProtocolError
-from nameplate.ports.store import Full
+from nameplate.ports.verdicts import Full
 from nameplate.protocol.authorization import (
     AuthorizationRequest,
     build_error_redirect,

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from nameplate.errors import ClientMetadataError, FetchError, StoreError, TokenError
 from nameplate.jose import KeySet, Refused, UnknownKey, Verified, read_json
-from nameplate.ports.store import Unknown
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.client_assertion import (
     ASSERTION_TYPES,
     build_replay_refusal,

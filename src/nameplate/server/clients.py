@@ -6,7 +6,7 @@ An id that looks like a URL is never looked up as anything else, and no id made 
 from typing import assert_never
 
 from nameplate.errors import ClientMetadataError, FetchError
-from nameplate.ports.store import Unknown
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.authorization import RegisteredClientId, build_unknown_client_refusal
 from nameplate.protocol.client_id import ClientIdUrl
 from nameplate.protocol.client_metadata import ClientMetadata

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nameplate.errors import AuthorizationError
-from nameplate.ports.store import AlreadyAnswered, Approved, ChallengeSpent, Denied, Unknown
+from nameplate.ports.verdicts import AlreadyAnswered, Approved, ChallengeSpent, Denied, Unknown
 from nameplate.protocol.authorization import build_error_redirect, build_success_redirect
 from nameplate.protocol.client_class import choose_client_class
 from nameplate.protocol.client_id import is_client_id_url

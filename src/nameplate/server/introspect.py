@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 
 from nameplate.errors import BearerError, ParameterError, StoreError, TokenError
 from nameplate.jose import Verified
-from nameplate.ports.store import Unknown
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.access_token import ACCESS_TOKEN_TYPES, AccessToken, check_access_token_claims
 from nameplate.protocol.introspection import (
     build_active_response,

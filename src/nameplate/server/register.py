@@ -7,7 +7,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from nameplate.errors import RegistrationError, StoreError
-from nameplate.ports.store import Full, Spending
+from nameplate.ports.store import Spending
+from nameplate.ports.verdicts import Full
 from nameplate.protocol.client_metadata import ClientMetadata, build_snapshot
 from nameplate.protocol.cors import CORS_HEADERS
 from nameplate.protocol.registered_client import RegisteredClient

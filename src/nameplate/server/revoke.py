@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from nameplate.errors import ClientIdError, ClientMetadataError, FetchError, ParameterError, StoreError, TokenError
 from nameplate.jose import Verified
-from nameplate.ports.store import Unknown
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.access_token import ACCESS_TOKEN_TYPES
 from nameplate.protocol.client_authentication import Credentials
 from nameplate.protocol.client_change import ENDING_REASONS, check_proof

@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from nameplate.ports.store import Unknown
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.grant import PendingAuthorization, Session
 from nameplate.protocol.session import is_session_good
 from nameplate.server.browser import BrowserCookies

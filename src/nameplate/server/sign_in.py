@@ -6,7 +6,8 @@ from hashlib import sha256
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nameplate.ports.store import AlreadyAnswered, Spending
+from nameplate.ports.store import Spending
+from nameplate.ports.verdicts import AlreadyAnswered
 from nameplate.protocol.grant import Session
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import build_redirect_response

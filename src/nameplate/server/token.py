@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from nameplate.errors import ClientIdError, ClientMetadataError, FetchError, ParameterError, StoreError, TokenError
-from nameplate.ports.store import AssertionReplayed, Redeemed, Repeated, Replayed, Reused, Rotated, Rotation, Unknown
+from nameplate.ports.store import Rotation
+from nameplate.ports.verdicts import AssertionReplayed, Redeemed, Repeated, Replayed, Reused, Rotated, Unknown
 from nameplate.protocol.access_token import ACCESS_TOKEN_TYPE, build_access_token_claims
 from nameplate.protocol.client_assertion import build_replay_refusal
 from nameplate.protocol.client_authentication import Credentials, NoSecret

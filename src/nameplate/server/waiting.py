@@ -5,7 +5,7 @@ from typing import assert_never
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nameplate.ports.store import AlreadyAnswered, Unknown
+from nameplate.ports.verdicts import AlreadyAnswered, Unknown
 from nameplate.protocol.authorization import build_success_redirect
 from nameplate.protocol.code_grant import derive_code
 from nameplate.protocol.grant import PendingAuthorization

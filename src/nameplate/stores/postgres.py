@@ -8,16 +8,8 @@ transaction, and the rules of a verdict in one place. What each method does lies
 
 from collections.abc import Sequence
 
-from nameplate.ports.store import (
-    Full,
-    Recorded,
-    Spending,
-    Store,
-    StoredDocument,
-    StoredSigningKey,
-    StoredSubject,
-    Unknown,
-)
+from nameplate.ports.store import Spending, Store, StoredDocument, StoredSigningKey, StoredSubject
+from nameplate.ports.verdicts import Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent, AuditFilter
 from nameplate.protocol.grant import Session
 from nameplate.protocol.registered_client import RegisteredClient

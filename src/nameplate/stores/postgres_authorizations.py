@@ -1,6 +1,6 @@
 """Pending authorizations in a PostgreSQL store: from the question on the consent page to the person's answer."""
 
-from nameplate.ports.store import AlreadyAnswered, Approved, ChallengeSpent, Denied, Full, Recorded, Unknown
+from nameplate.ports.verdicts import AlreadyAnswered, Approved, ChallengeSpent, Denied, Full, Recorded, Unknown
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization
 from nameplate.stores.postgres_pool import PostgresPool
 from nameplate.stores.postgres_shares import record_capped

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nameplate.ports.store import Full, Recorded, Unknown
+from nameplate.ports.verdicts import Full, Recorded, Unknown
 from nameplate.protocol.registered_client import RegisteredClient
 from nameplate.stores.postgres_lister import Listing, list_rows
 from nameplate.stores.postgres_pool import PostgresPool

@@ -1,6 +1,6 @@
 """Authorization codes in a PostgreSQL store: single use, over all replicas. See ``postgres_grants`` for its locks."""
 
-from nameplate.ports.store import AssertionReplayed, Redeemed, Replayed, Unknown
+from nameplate.ports.verdicts import AssertionReplayed, Redeemed, Replayed, Unknown
 from nameplate.protocol.client_proof import ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, RefreshToken
 from nameplate.stores.postgres_assertions import list_proof

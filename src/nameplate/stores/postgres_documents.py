@@ -5,7 +5,8 @@ Each statement here leaves the same behind when it runs twice, so all may be tri
 
 import json
 
-from nameplate.ports.store import StoredDocument, Unknown
+from nameplate.ports.store import StoredDocument
+from nameplate.ports.verdicts import Unknown
 from nameplate.stores.postgres_pool import PostgresPool
 
 __all__ = ["load_document", "record_document", "record_document_refusal"]

@@ -6,7 +6,8 @@ after that. So all that happens to one grant happens in turn, and nothing of it 
 
 from collections.abc import Sequence
 
-from nameplate.ports.store import GrantFilter, Unknown
+from nameplate.ports.store import GrantFilter
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.grant import Grant
 from nameplate.stores.postgres_lister import Condition, Listing, list_rows
 from nameplate.stores.postgres_pool import PostgresPool

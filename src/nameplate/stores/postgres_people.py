@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import StoredSubject, Unknown
+from nameplate.ports.store import StoredSubject
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.grant import Session
 from nameplate.stores.postgres_lister import Listing, list_rows
 from nameplate.stores.postgres_pool import PostgresPool

@@ -3,7 +3,8 @@
 See ``postgres_grants`` for its locks.
 """
 
-from nameplate.ports.store import AssertionReplayed, Repeated, Reused, Rotated, Rotation, Unknown
+from nameplate.ports.store import Rotation
+from nameplate.ports.verdicts import AssertionReplayed, Repeated, Reused, Rotated, Unknown
 from nameplate.protocol.grant import Grant, RefreshToken
 from nameplate.stores.postgres_assertions import list_proof
 from nameplate.stores.postgres_grants import GRANT_COLUMNS, GRANT_WIDTH, build_grant

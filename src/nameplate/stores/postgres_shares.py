@@ -6,7 +6,7 @@ No share holds more than its part, so all together never hold more than the cap.
 use does it matter who came first: then one share after the other is waited for, in a new transaction that holds none.
 """
 
-from nameplate.ports.store import Full, Recorded
+from nameplate.ports.verdicts import Full, Recorded
 from nameplate.stores.postgres_pool import PostgresPool
 from nameplate.stores.postgres_text import Row
 

@@ -8,16 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import (
-    Full,
-    Recorded,
-    Spending,
-    Store,
-    StoredDocument,
-    StoredSigningKey,
-    StoredSubject,
-    Unknown,
-)
+from nameplate.ports.store import Spending, Store, StoredDocument, StoredSigningKey, StoredSubject
+from nameplate.ports.verdicts import Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent, AuditFilter
 from nameplate.protocol.grant import Session
 from nameplate.protocol.registered_client import RegisteredClient

@@ -7,7 +7,7 @@ change before they write. The ``load_`` and ``is_`` functions need no transactio
 import sqlite3
 from typing import Any
 
-from nameplate.ports.store import AlreadyAnswered, Approved, ChallengeSpent, Denied, Full, Recorded, Unknown
+from nameplate.ports.verdicts import AlreadyAnswered, Approved, ChallengeSpent, Denied, Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization
 from nameplate.stores.sqlite_audit import record_event

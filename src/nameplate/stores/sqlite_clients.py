@@ -6,7 +6,7 @@ Functions that write run inside a transaction that holds the write lock. ``load_
 import sqlite3
 from typing import Any
 
-from nameplate.ports.store import Full, Recorded, Unknown
+from nameplate.ports.verdicts import Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.registered_client import RegisteredClient
 from nameplate.stores.sqlite_audit import record_event

@@ -6,7 +6,7 @@ before it writes.
 
 import sqlite3
 
-from nameplate.ports.store import AssertionReplayed, Redeemed, Replayed, Unknown
+from nameplate.ports.verdicts import AssertionReplayed, Redeemed, Replayed, Unknown
 from nameplate.protocol.client_proof import ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, RefreshToken
 from nameplate.stores.sqlite_assertions import record_assertion

@@ -6,7 +6,8 @@ Functions that write run inside a transaction that holds the write lock. ``load_
 import json
 import sqlite3
 
-from nameplate.ports.store import StoredDocument, Unknown
+from nameplate.ports.store import StoredDocument
+from nameplate.ports.verdicts import Unknown
 
 __all__ = ["load_document", "record_document", "record_document_refusal"]
 

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from functools import partial
 
-from nameplate.ports.store import (
+from nameplate.ports.store import GrantFilter, GrantStore, Rotation
+from nameplate.ports.verdicts import (
     AlreadyAnswered,
     Approved,
     AssertionReplayed,
     ChallengeSpent,
     Denied,
     Full,
-    GrantFilter,
-    GrantStore,
     Recorded,
     Redeemed,
     Repeated,
     Replayed,
     Reused,
     Rotated,
-    Rotation,
     Unknown,
 )
 from nameplate.protocol.client_proof import AssertionUse, ClientProof

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from nameplate.ports.store import GrantFilter, Unknown
+from nameplate.ports.store import GrantFilter
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.audit import AuditEvent, AuditName
 from nameplate.protocol.client_proof import ClientProof
 from nameplate.protocol.grant import Grant

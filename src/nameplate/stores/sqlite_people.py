@@ -5,7 +5,8 @@ Functions that write run inside a transaction that holds the write lock. The ``l
 
 import sqlite3
 
-from nameplate.ports.store import StoredSubject, Unknown
+from nameplate.ports.store import StoredSubject
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.grant import Session
 from nameplate.stores.sqlite_audit import record_event

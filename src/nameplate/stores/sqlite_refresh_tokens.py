@@ -7,7 +7,8 @@ cannot change before it writes.
 import sqlite3
 from typing import Any
 
-from nameplate.ports.store import AssertionReplayed, Repeated, Reused, Rotated, Rotation, Unknown
+from nameplate.ports.store import Rotation
+from nameplate.ports.verdicts import AssertionReplayed, Repeated, Reused, Rotated, Unknown
 from nameplate.protocol.grant import Grant, RefreshToken
 from nameplate.stores.sqlite_assertions import record_assertion
 from nameplate.stores.sqlite_grants import (

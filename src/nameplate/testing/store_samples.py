@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from nameplate.ports.store import Approved, Redeemed, Rotation, Store, StoredDocument, StoredSigningKey
+from nameplate.ports.store import Rotation, Store, StoredDocument, StoredSigningKey
+from nameplate.ports.verdicts import Approved, Redeemed
 from nameplate.protocol.client_proof import AssertionUse, ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
 from nameplate.protocol.registered_client import RegisteredClient

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import AssertionReplayed, Redeemed, Repeated, Replayed, Reused, Rotated, Store, Unknown
+from nameplate.ports.store import Store
+from nameplate.ports.verdicts import AssertionReplayed, Redeemed, Repeated, Replayed, Reused, Rotated, Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.client_proof import ClientProof
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race

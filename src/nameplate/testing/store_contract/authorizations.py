@@ -7,16 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import (
-    AlreadyAnswered,
-    Approved,
-    ChallengeSpent,
-    Denied,
-    Full,
-    Recorded,
-    Store,
-    Unknown,
-)
+from nameplate.ports.store import Store
+from nameplate.ports.verdicts import AlreadyAnswered, Approved, ChallengeSpent, Denied, Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.secret import hash_bearer_value
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import Full, Recorded, Store, Unknown
+from nameplate.ports.store import Store
+from nameplate.ports.verdicts import Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent, AuditFilter
 from nameplate.protocol.grant import Grant
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race

@@ -4,7 +4,8 @@
 from collections import Counter
 from dataclasses import replace
 
-from nameplate.ports.store import AssertionReplayed, Redeemed, Replayed, Store, Unknown
+from nameplate.ports.store import Store
+from nameplate.ports.verdicts import AssertionReplayed, Redeemed, Replayed, Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.client_proof import ClientProof
 from nameplate.secret import hash_bearer_value

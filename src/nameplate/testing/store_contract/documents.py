@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nameplate.ports.store import Spending, Store, StoredDocument, Unknown
+from nameplate.ports.store import Spending, Store, StoredDocument
+from nameplate.ports.verdicts import Unknown
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race
 from nameplate.testing.store_samples import NOW, redeem_sample, sample_document, sample_grant
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from nameplate.ports.store import GrantFilter, Store, Unknown
+from nameplate.ports.store import GrantFilter, Store
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.grant import Grant
 from nameplate.testing.store_contract.base import StoreFixtures, race
 from nameplate.testing.store_contract.codes import redeem

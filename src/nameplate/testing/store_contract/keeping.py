@@ -8,17 +8,8 @@ from dataclasses import replace
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import (
-    AlreadyAnswered,
-    Full,
-    GrantFilter,
-    Redeemed,
-    Repeated,
-    Replayed,
-    Rotated,
-    Store,
-    Unknown,
-)
+from nameplate.ports.store import GrantFilter, Store
+from nameplate.ports.verdicts import AlreadyAnswered, Full, Redeemed, Repeated, Replayed, Rotated, Unknown
 from nameplate.testing.store_contract.base import OpenStore, StoreFixtures, load_audit_names, race
 from nameplate.testing.store_contract.codes import redeem
 from nameplate.testing.store_contract.tokens import rotate

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import Store, StoredSubject, Unknown
+from nameplate.ports.store import Store, StoredSubject
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.audit import AuditEvent
 from nameplate.testing.store_contract.base import StoreFixtures, load_audit_names, race
 from nameplate.testing.store_samples import NOW, sample_session
