@@ -40,7 +40,7 @@ demo: $(VENV)/.demo-installed
 
 test: lint
 	@printf '\n== pytest\n'
-	@$(PYTEST_PREFIX) $(BIN)/pytest $(PYTEST_FLAGS)
+	@$(PYTEST_PREFIX) $(BIN)/pytest --numprocesses auto --dist loadfile $(PYTEST_FLAGS)
 
 bench: $(VENV)/.demo-installed
 	@$(BIN)/python -m bench $(BENCH_FLAGS)

@@ -28,6 +28,10 @@ issuer = "$issuer"
 listen = "$listen"
 workers = $workers
 
+[limits]
+authorizations_at_once = 10000000
+approvals_at_once = 10000000
+
 [store]
 url = $store_url
 encryption_keys = ["$encryption_key"]

@@ -47,6 +47,10 @@ _COMMAND = Path(sysconfig.get_path("scripts"), "nameplate")
 _CONFIGURATION = Template("""\
 issuer = "$issuer"
 
+[limits]
+authorizations_at_once = 10000000
+approvals_at_once = 10000000
+
 [store]
 url = $store_url
 encryption_keys = ["$encryption_key"]

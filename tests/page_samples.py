@@ -4,10 +4,25 @@ from dataclasses import fields, replace
 from typing import Any
 
 from nameplate.protocol.display import host_warnings, name_warnings
-from nameplate.server.pages.render import render_consent, render_error, render_notice, render_sign_in
-from nameplate.server.pages.views import ConsentView, ErrorView, NoticeView, ReturnLink, ScopeView, SignInView
+from nameplate.server.pages.render import (
+    render_consent,
+    render_entrance,
+    render_error,
+    render_notice,
+    render_sign_in,
+)
+from nameplate.server.pages.views import (
+    ConsentView,
+    EntranceView,
+    ErrorView,
+    NoticeView,
+    ProviderView,
+    ReturnLink,
+    ScopeView,
+    SignInView,
+)
 
-View = SignInView | ConsentView | ErrorView | NoticeView
+View = SignInView | ConsentView | EntranceView | ErrorView | NoticeView
 STYLESHEET_PATH = "/static/style.css"
 
 SIGN_IN = SignInView(
@@ -86,6 +101,48 @@ CONSENT_SLY = replace(
     warnings=(*host_warnings(_LONG_HOST), *name_warnings(_SLY_NAME, _LONG_HOST)),
 )
 
+ENTRANCE = EntranceView(
+    request="k3Jq0W",
+    known_by="document",
+    client_host=CONSENT.client_host,
+    client_id=CONSENT.client_id,
+    client_name=CONSENT.client_name,
+    redirect_host=CONSENT.redirect_host,
+    redirect_uri=CONSENT.redirect_uri,
+    redirect_kind="https",
+    resource_name=CONSENT.resource_name,
+    resource=CONSENT.resource,
+    scopes=CONSENT.scopes,
+    keeps_access=True,
+    links=CONSENT.links,
+    deny_action="/consent",
+    providers=(ProviderView(action="/sign-in/corp", title="Example Corporation"),),
+)
+ENTRANCE_OF_MANY = replace(
+    ENTRANCE,
+    redirect_host="127.0.0.1",
+    redirect_uri="http://127.0.0.1:33418/callback",
+    redirect_kind="loopback",
+    providers=(
+        ProviderView(action="/sign-in/corp", title="Example Corporation"),
+        ProviderView(action="/sign-in/guests", title="GitHub"),
+    ),
+    sign_in_action="/sign-in",
+)
+ENTRANCE_FAILED = replace(
+    ENTRANCE_OF_MANY, username="ada", problem="User name or password is not right. Please try again."
+)
+ENTRANCE_UNVERIFIED = replace(
+    ENTRANCE_OF_MANY,
+    known_by="itself",
+    client_host="",
+    client_id="npd_Zk3hQ0mVQb7n1sJ2xYp4dA",
+    client_name="Claude",
+    sign_in_action="",
+    asks_for_other_account=True,
+    warnings=name_warnings("Claude", ""),
+)
+
 ERROR = ErrorView(
     title="The application sent a redirect address that it has not registered",
     sentence="Nothing was shared. It asked for the answer to go to an address that its document does not list.",
@@ -136,7 +193,7 @@ def _spoiled(name: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         return tuple(_spoiled("", item) for item in value)
-    if isinstance(value, (ScopeView, ReturnLink)):
+    if isinstance(value, (ProviderView, ScopeView, ReturnLink)):
         return hostile(value)
     return HOSTILE
 
@@ -151,6 +208,10 @@ PAGES: dict[str, View] = {
     "consent-sly": CONSENT_SLY,
     "consent-unverified": CONSENT_UNVERIFIED,
     "consent-by-operator": CONSENT_BY_OPERATOR,
+    "entrance": ENTRANCE,
+    "entrance-of-many": ENTRANCE_OF_MANY,
+    "entrance-failed": ENTRANCE_FAILED,
+    "entrance-unverified": ENTRANCE_UNVERIFIED,
     "error": ERROR,
     "error-return": ERROR_RETURN,
     "notice": NOTICE,
@@ -164,6 +225,8 @@ def render(view: View) -> bytes:
             return render_sign_in(view, stylesheet=STYLESHEET_PATH)
         case ConsentView():
             return render_consent(view, stylesheet=STYLESHEET_PATH)
+        case EntranceView():
+            return render_entrance(view, stylesheet=STYLESHEET_PATH)
         case ErrorView():
             return render_error(view, stylesheet=STYLESHEET_PATH)
     return render_notice(view, stylesheet=STYLESHEET_PATH)

@@ -255,7 +255,6 @@ _TOPICS = {
 _BY_THE_KIT = "it is asked of whoever publishes a document; comes with the kit that makes and judges one"
 _BY_CLIENT_POLICY = "comes with the operator's policy about clients"
 _BY_MACHINES = "every grant is a person's; comes with grants without a person"
-_BY_UPSTREAM = "people sign in to accounts of our own; comes with identity providers"
 
 _DEFERRED = {
     "CIMD-10": _BY_THE_KIT,
@@ -276,9 +275,6 @@ _DEFERRED = {
     "CIMD-118": _BY_MACHINES,
     "MCP-18": _BY_CLIENT_POLICY,
     "MCP-38": "the guard accepts no other token (MCP-37); nothing of ours passes requests on; comes with the gateway",
-    "MCP-84": _BY_UPSTREAM,
-    "MCP-85": _BY_UPSTREAM,
-    "MCP-86": _BY_UPSTREAM,
     **dict.fromkeys((row[0] for row in _MCP_EXTENSIONS), _BY_MACHINES),
     "EXT-14": "tokens are bearer tokens, and the metadata says nothing else; comes with proof of possession",
     **OAUTH_DEFERRED,

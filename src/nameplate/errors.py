@@ -24,7 +24,8 @@
     │   ├─ TlsFailed                 the certificate or its name was not trusted
     │   ├─ Unreachable               no connection, or it broke
     │   └─ Busy                      a budget is spent; try later
-    └─ StoreError                    the store cannot do its work
+    ├─ StoreError                    the store cannot do its work
+    └─ UpstreamError                 an identity provider refused, failed, or is not to be believed
 
 Each is a plain class: a frozen dataclass breaks when it passes through a context manager.
 """
@@ -59,6 +60,8 @@ __all__ = [
     "TokenErrorCode",
     "TooLarge",
     "Unreachable",
+    "UpstreamError",
+    "UpstreamErrorCode",
 ]
 
 AuthorizationErrorCode = Literal[
@@ -90,6 +93,7 @@ RegistrationErrorCode = Literal[
     "invalid_redirect_uri", "invalid_client_metadata", "invalid_request", "temporarily_unavailable"
 ]
 BearerErrorCode = Literal["invalid_request", "invalid_token", "insufficient_scope"]
+UpstreamErrorCode = Literal["access_denied", "temporarily_unavailable", "server_error"]
 
 
 class Error(Exception):
@@ -305,3 +309,31 @@ class Busy(FetchError):
 
 class StoreError(Error):
     """The store cannot do its work: file unreadable, newer schema, disk full."""
+
+
+class UpstreamError(Error):
+    """An identity provider refused, failed, or sent what must not be believed.
+
+    ``code`` is what the client is told at its redirect URI (RFC 6749 §4.1.2.1), ``description`` a fixed text for it or
+    for the person, ``reason`` the slug (``upstream.wrong_issuer``). ``detail`` may quote the provider, cut and in
+    visible characters; it is for the log only. ``ends_grant`` is set where the provider has ended what the person
+    allowed; every other failure ends nothing. ``retry_after_seconds`` is set where trying later helps.
+    """
+
+    def __init__(
+        self,
+        code: UpstreamErrorCode,
+        description: str,
+        *,
+        reason: str,
+        detail: str = "",
+        ends_grant: bool = False,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(f"{reason}: {description}" + (f" ({detail})" if detail else ""))
+        self.code = code
+        self.description = description
+        self.reason = reason
+        self.detail = detail
+        self.ends_grant = ends_grant
+        self.retry_after_seconds = retry_after_seconds

@@ -115,6 +115,8 @@ def _describe_annotation(annotation: object) -> str:
         return _describe_annotation(arguments[0])
     if origin is tuple:
         return f"list of {_describe_annotation(arguments[0])}s"
+    if origin is dict:
+        return f"table of {_describe_annotation(arguments[1])}s"
     if origin in (Union, UnionType):
         return " or ".join(_describe_annotation(each) for each in arguments if each is not NoneType)
     return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}[annotation]  # type: ignore[index]  # a type that is missing here shall fail

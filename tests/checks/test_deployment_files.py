@@ -123,6 +123,15 @@ def test_user_and_configuration_are_the_same_in_image_manifest_and_page(
     assert f'"{mount["mountPath"]}/nameplate.toml"]' in containerfile
 
 
+def test_nothing_gets_into_the_image_but_by_its_hash() -> None:
+    containerfile = (ROOT / "deploy" / "Containerfile").read_text().replace("\\\n", " ")
+    steps = [step.split() for step in re.findall(r"/pip (?:install|download) [^&\n]*", containerfile)]
+    assert len(steps) == 2
+    for step in steps:
+        assert {"--require-hashes", "--no-index"} & set(step)
+    assert "--no-deps" in steps[0]
+
+
 def test_the_unit_starts_a_command_that_there_is_and_leaves_it_the_time_to_stop() -> None:
     unit = ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
@@ -132,4 +141,6 @@ def test_the_unit_starts_a_command_that_there_is_and_leaves_it_the_time_to_stop(
     assert command in app
     assert arguments == ["--config", "/etc/nameplate/nameplate.toml"]
     assert int(unit["Service"]["TimeoutStopSec"]) > STOP_SECONDS
+    assert unit["Service"]["Restart"] == "on-failure"
+    assert unit["Service"]["RestartPreventExitStatus"] == "2"
     assert f"useradd --system --home-dir /var/lib/{unit['Service']['StateDirectory']}" in PAGE

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from admin_kit import HASH, HOSTILE, fill, record_grant, run
+from admin_kit import HASH, HOSTILE, STORE, fill, record_grant, run
 
 from nameplate.ports.store import Store
 from nameplate.testing.store_samples import sample_session
@@ -115,7 +115,8 @@ def test_signing_out_with_grants_ends_those_of_that_person_alone(tmp_path: Path)
 def test_whoever_says_no_signs_nobody_out(tmp_path: Path) -> None:
     fill_with_people(tmp_path)
     outcome = run(tmp_path, "accounts", "sign-out", "alice", "--grants", typed="n\n")
-    assert (outcome.status, outcome.errors) == (1, "Sign alice out everywhere, and end 1 grant? [y/N] ")
+    asked = f"{tmp_path / STORE}: Sign alice out everywhere, and end 1 grant? [y/N] "
+    assert (outcome.status, outcome.errors) == (1, asked)
     assert run(tmp_path, "accounts", "sign-out", "alice").status == 2
     assert run(tmp_path, "audit", "--name", "session.ended", "--json").objects == []
 

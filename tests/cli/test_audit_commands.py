@@ -5,9 +5,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -139,7 +141,7 @@ def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], setting: st
     assert outcome.errors.startswith(f"nameplate: {setting}: ")
 
 
-@pytest.mark.parametrize("position", ["x", "-1", HOSTILE, "9" * 400])
+@pytest.mark.parametrize("position", ["x", "-1", HOSTILE, "9" * 400, "9" * 19, f"{2**63}"])
 def test_a_position_that_is_none_is_an_error_and_no_trace(position: str, tmp_path: Path) -> None:
     fill(tmp_path)
     outcome = run(tmp_path, "audit", "--after", position)
@@ -192,7 +194,7 @@ def test_what_strangers_wrote_cannot_play_with_the_terminal(tmp_path: Path) -> N
         await record_sessions(store, 1, int(time.time()), subject=HOSTILE)
         await store.revoke_grant(HOSTILE, reason=HOSTILE, now=int(time.time()))
 
-    fill(tmp_path, record_grant(HOSTILE, id=HOSTILE, client_id=HOSTILE, subject=HOSTILE), record)
+    fill(tmp_path, record_grant(HOSTILE, id=HOSTILE, client_id=f"https://{HOSTILE}", subject=HOSTILE), record)
     lines = run(tmp_path, "audit").output
     assert lines.count("\n") == 3
     assert lines.replace("\n", "").isprintable()
@@ -228,6 +230,56 @@ def test_following_shows_what_happens_while_it_happens_and_misses_nothing(tmp_pa
     assert (process.returncode, rest, errors) == (130, "", "")
     positions = [json.loads(line)["position"] for line in lines]
     assert positions == [event["position"] for event in run(tmp_path, "audit", "--json").objects]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--follow",), ("--json",), ("--subject", "nobody"), ("--since", "0")])
+@pytest.mark.parametrize("position", ["6", f"{2**63 - 1}"])
+def test_a_position_behind_the_last_event_is_an_error(
+    arguments: tuple[str, ...], position: str, tmp_path: Path
+) -> None:
+    fill_with_sessions(tmp_path)
+    outcome = run(tmp_path, "audit", "--after", position, *arguments)
+    assert (outcome.status, outcome.output) == (1, "")
+    assert f"the position {position} is not in this audit trail, which ends at 5" in outcome.errors
+
+
+def test_the_position_of_the_last_event_is_good_even_after_it_was_swept(tmp_path: Path) -> None:
+    fill_with_sessions(tmp_path)
+
+    async def sweep(store: Store) -> None:
+        await store.sweep(NOON + 10, limit=100, audit_before=NOON + 10)
+
+    fill(tmp_path, sweep)
+    assert run(tmp_path, "audit", "--since", "0", "--json").output == ""
+    outcome = run(tmp_path, "audit", "--after", "5", "--json")
+    assert (outcome.status, outcome.output, outcome.errors) == (0, "", "")
+
+
+def test_following_outlives_a_store_that_cannot_be_read_for_a_while(tmp_path: Path) -> None:
+    now = int(time.time())
+    fill_with_sessions(tmp_path, count=1, at=now)
+
+    def execute(statement: str) -> None:
+        with closing(sqlite3.connect(tmp_path / STORE, timeout=10)) as connection:
+            connection.execute(statement)
+
+    command = [NAMEPLATE, "audit", "--follow", "--json"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = json.loads(process.stdout.readline())
+        execute("ALTER TABLE audit_events RENAME TO away")
+        told = [process.stderr.readline() for _ in range(2)]
+        execute("ALTER TABLE away RENAME TO audit_events")
+        fill_with_sessions(tmp_path, count=1, at=now + 1)
+        second, told_last = json.loads(process.stdout.readline()), process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+    assert (process.returncode, rest, errors) == (130, "", "")
+    assert [re.sub(r".*; ", "", line) for line in told] == ["trying again in 2 s\n", "trying again in 4 s\n"]
+    assert "the store cannot read" in told[0]
+    assert told_last == "nameplate: the store can be read again; nothing was missed\n"
+    assert int(second["position"]) == int(first["position"]) + 1
 
 
 def test_following_can_be_narrowed(tmp_path: Path) -> None:

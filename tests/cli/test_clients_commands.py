@@ -1,11 +1,13 @@
 """``nameplate clients``: clients that are registered here, and clients that are known by a document."""
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from admin_kit import HOSTILE, fill, record_grant, registered_client, run, snapshot
+from admin_kit import HOSTILE, STORE, fill, record_grant, registered_client, run, snapshot
 
 from nameplate.ports.store import Store, StoredDocument
 
@@ -28,6 +30,23 @@ async def register_two(store: Store) -> None:
         registered_client("npc_trusted", "operator", "Trusted"),
     ):
         await store.record_client(client, limit=10, now=now)
+
+
+def test_a_client_that_is_registered_no_more_and_has_grants_is_shown_as_removed(tmp_path: Path) -> None:
+    """As in a store that an earlier version has swept."""
+    registered = registered_client("npc_gone")
+
+    async def register(store: Store) -> None:
+        await store.record_client(registered, limit=1, now=registered.created_at)
+
+    fill(tmp_path, register, record_grant(client_id="npc_gone"))
+    with closing(sqlite3.connect(tmp_path / STORE)) as connection, connection:
+        connection.execute("DELETE FROM clients")
+    (listed,) = run(tmp_path, "clients", "list", "--json").objects
+    assert (listed["client_id"], listed["known_by"], listed["live_grants"]) == ("npc_gone", "removed", 1)
+    assert "removed" in run(tmp_path, "clients", "list").output
+    (shown,) = run(tmp_path, "clients", "show", "npc_gone", "--json").objects
+    assert shown == {"client_id": "npc_gone", "known_by": "removed", "live_grants": 1}
 
 
 async def keep_document(store: Store) -> None:
@@ -150,7 +169,7 @@ def test_revoking_leaves_a_registered_client_known(tmp_path: Path) -> None:
 def test_whoever_says_no_loses_nothing(command: str, asked: str, tmp_path: Path) -> None:
     fill_with_three(tmp_path)
     outcome = run(tmp_path, "clients", command, "npc_self", typed="no\n")
-    assert (outcome.status, outcome.output, outcome.errors) == (1, "", asked)
+    assert (outcome.status, outcome.output, outcome.errors) == (1, "", f"{tmp_path / STORE}: {asked}")
     assert run(tmp_path, "clients", command, "npc_self").status == 2
     assert count_grants(tmp_path)["npc_self"] == 1
 

@@ -1,12 +1,15 @@
 """``nameplate grants``, and what all administration commands have in common."""
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from admin_kit import HOSTILE, fill, record_grant, run, snapshot, write_configuration
+from admin_kit import HOSTILE, STORE, fill, record_grant, run, snapshot, write_configuration
 
 from nameplate.cli import admin
+from nameplate.cli.admin import describe_store
 from nameplate.ports.store import Store
 
 OTHER_CLIENT = "https://other.example/client.json"
@@ -148,7 +151,7 @@ def test_nothing_ends_before_the_person_at_the_terminal_says_yes(typed: str, end
     fill(tmp_path, record_grant())
     outcome = run(tmp_path, "grants", "revoke", "--client", "https://app.example/client.json", typed=typed)
     assert outcome.status == (0 if ended else 1)
-    assert outcome.errors.startswith("End 1 grant of 1 client? [y/N] ")
+    assert outcome.errors.startswith(f"{tmp_path / STORE}: End 1 grant of 1 client? [y/N] ")
     assert list_ids(tmp_path) == ([] if ended else ["grant one"])
 
 
@@ -163,8 +166,9 @@ def test_without_a_terminal_nothing_ends_without_yes(which: tuple[str, ...], tmp
 
 @pytest.mark.parametrize("arguments", [("grants", "list"), ("grants", "show", f"grant {HOSTILE}")])
 def test_what_strangers_wrote_cannot_play_with_the_terminal(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    client_id = f"https://{HOSTILE}"
     hostile = record_grant(
-        HOSTILE, username=HOSTILE, client_metadata=snapshot(HOSTILE), scope=(HOSTILE,), client_id=HOSTILE
+        HOSTILE, username=HOSTILE, client_metadata=snapshot(HOSTILE), scope=(HOSTILE,), client_id=client_id
     )
     fill(tmp_path, hostile)
     for shown in (run(tmp_path, *arguments).output, run(tmp_path, *arguments, "--json").output):
@@ -188,6 +192,47 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert outcome.status == 1
     assert "there is no store" in outcome.errors
     assert [path.name for path in tmp_path.iterdir()] == ["nameplate.toml"]
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_an_empty_file_is_not_made_a_store(tmp_path: Path, content: bytes | None) -> None:
+    write_configuration(tmp_path)
+    if content is None:
+        with closing(sqlite3.connect(tmp_path / STORE)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # a header, and no table
+    else:
+        (tmp_path / STORE).write_bytes(content)
+    before = (tmp_path / STORE).read_bytes()
+    outcome = run(tmp_path, "grants", "list")
+    assert outcome.status == 1
+    assert "there is no store" in outcome.errors
+    assert (tmp_path / STORE).read_bytes() == before
+
+
+def test_what_is_no_database_is_told_by_the_store(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    (tmp_path / STORE).write_bytes(b"x" * 5000)
+    outcome = run(tmp_path, "grants", "list")
+    assert outcome.status == 1
+    assert "not a database" in outcome.errors
+
+
+def test_a_store_is_named_without_user_and_password() -> None:
+    for url in (
+        "postgresql://alice:hunter2@db.example.com:5432/nameplate?sslmode=require",
+        "postgres://db.example.com:5432/nameplate",
+    ):
+        assert describe_store(url) == "db.example.com:5432/nameplate"
+    assert describe_store("sqlite:////var/lib/store.sqlite3") == "/var/lib/store.sqlite3"
+
+
+@pytest.mark.parametrize("at", [-(2**62), 2**62, 253_402_300_800, 2**40])
+def test_an_instant_that_no_calendar_has_is_shown_as_its_number(tmp_path: Path, at: int) -> None:
+    fill(tmp_path, record_grant(created_at=at, expires_at=2**62))
+    assert str(at) in run(tmp_path, "grants", "list", "--all").output
+    (grant,) = run(tmp_path, "grants", "list", "--all", "--json").objects
+    assert (grant["created_at"], grant["created_time"]) == (at, None)
+    assert run(tmp_path, "grants", "show", "grant one").status == 0
 
 
 def test_the_configuration_is_the_file_here_or_the_one_that_is_named(tmp_path: Path) -> None:

@@ -55,12 +55,14 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``nameplate keys …`` in a folder with a configuration; nothing can be asked."""
+    """Run ``nameplate keys …`` in a folder with a configuration. Who types nothing has no terminal."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nameplate.toml").write_text(CONFIGURATION)
 
-    def run_here(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    def run_here(*arguments: str, typed: str | None = None) -> Outcome:
+        terminal = io.StringIO(typed)
+        monkeypatch.setattr(terminal, "isatty", lambda: typed is not None)
+        monkeypatch.setattr(sys, "stdin", terminal)
         with pytest.raises(SystemExit) as ended:
             main(["keys", *arguments])
         captured = capsys.readouterr()
@@ -240,18 +242,39 @@ def test_a_lost_key_file_is_told_and_what_is_told_helps(run: Run, served: str) -
     for arguments in (["rotate"], ["rotate", "--at-once"], ["withdraw", served, "--yes"], ["reseal"]):
         outcome = run(*arguments)
         assert outcome.status == 1
-        assert "the encryption key is lost" in outcome.errors
-        assert lost in outcome.errors
+        assert f"the encryption key {lost} is not here" in outcome.errors
+        assert "NAMEPLATE_STORE__ENCRYPTION_KEYS" in outcome.errors
     assert not Path("store.sqlite3.key").exists()
     listed = [json.loads(line) for line in run("list", "--json").output.splitlines()]
     assert [(line["encryption_key"], line["encryption"]) for line in listed] == [(lost, "unreadable")]
-    # as the message says
+    # as the page says to which the message leads
     Path("store.sqlite3.key").write_text(run("generate-encryption-key").output)
     outcome = run("withdraw", served, "--yes")
     assert outcome.status == 1
     assert "nameplate keys withdraw --unreadable" in outcome.errors
     assert run("withdraw", "--unreadable", served, "--yes").status == 0
     assert start_server() == [find_signing()] != [served]
+
+
+def test_a_key_that_only_the_command_cannot_open_is_asked_about_in_earnest(
+    run: Run, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = read_key_name(read_key_file())
+    monkeypatch.setenv("NAMEPLATE_STORE__ENCRYPTION_KEYS", json.dumps([given := generate_encryption_key()]))
+    assert run("withdraw", "--unreadable", served).status == 2
+    for typed, status in (("yes", 1), ("y", 1), ("", 1), (served, 0)):
+        assert [row.withdrawn_at for row in load_rows()] == [None]
+        outcome = run("withdraw", "--unreadable", served, typed=f"{typed}\n")
+        assert outcome.status == status
+        for told in (lacking, read_key_name(given), "the server's environment", "every access token", f"Type {served}"):
+            assert told in outcome.errors
+    assert start_server() == [find_signing()] != [served]
+
+
+def test_a_key_that_can_be_opened_is_asked_about_as_ever(run: Run, served: str, tmp_path: Path) -> None:
+    outcome = run("withdraw", "--unreadable", served, typed="y\n")
+    assert outcome.status == 0
+    assert outcome.errors.startswith(f"{tmp_path / 'store.sqlite3'}: Withdraw the signing key {served}? ")
 
 
 def test_with_another_encryption_key_nothing_is_made_or_withdrawn(run: Run, served: str) -> None:

@@ -115,12 +115,12 @@ async def test_a_removed_key_is_refused_once_the_set_is_no_longer_fresh(
 
 
 @pytest.mark.proves("JWT-9")
-async def test_a_new_key_waits_until_a_minute_after_the_last_fetch(
+async def test_a_new_key_waits_until_ten_seconds_after_the_last_fetch(
     server: HostileServer, key_sets: CachedKeySets, jwks_uri: str, clock: Clock
 ) -> None:
     await key_sets.load_keys(jwks_uri)
     server.script = serve_keys("one", "two")
-    clock.now += 59
+    clock.now += 9
     assert list_kids(await key_sets.load_keys(jwks_uri, kid="two")) == ["one"]
     clock.now += 1
     assert list_kids(await key_sets.load_keys(jwks_uri, kid="two")) == ["one", "two"]
@@ -131,7 +131,7 @@ async def test_a_new_key_waits_until_a_minute_after_the_last_fetch(
 
 
 @pytest.mark.proves("JWT-9")
-async def test_a_storm_of_invented_kids_makes_a_fetch_a_minute(
+async def test_a_storm_of_invented_kids_makes_a_fetch_in_ten_seconds(
     server: HostileServer, key_sets: CachedKeySets, jwks_uri: str, clock: Clock
 ) -> None:
     for second in range(600):
@@ -139,7 +139,7 @@ async def test_a_storm_of_invented_kids_makes_a_fetch_a_minute(
         storm = (key_sets.load_keys(jwks_uri, kid=f"invented-{second}-{number}") for number in range(20))
         for keys in await asyncio.gather(*storm):
             assert list_kids(keys) == ["one"]
-    assert len(server.requests) == 10
+    assert len(server.requests) == 60
 
 
 @pytest.mark.proves("CIMD-44", "JWT-9")

@@ -9,7 +9,6 @@ from nameplate.errors import BadStatus
 from nameplate.fetch import DocumentOptions, FetchedResponse
 from nameplate.fetch.copies import Copy, DocumentCache, build_copy, build_record, renew_copy, restore_copy
 from nameplate.protocol.client_metadata import parse_client_metadata
-from nameplate.protocol.freshness import FreshnessLimits
 
 URL = "https://client.example/c.json"
 METADATA = parse_client_metadata(URL, build_document(URL))
@@ -23,7 +22,7 @@ def build_response(
 
 
 def make_copy(size: int = 100, *headers: tuple[str, str]) -> Copy:
-    return build_copy(METADATA, build_response(*headers, body=b"x" * size), FreshnessLimits())
+    return build_copy(METADATA, build_response(*headers, body=b"x" * size), DocumentOptions())
 
 
 def test_strangers_push_out_each_other_but_nothing_that_is_kept() -> None:
@@ -92,7 +91,7 @@ def test_no_order_of_uses_breaks_the_bounds(steps: list[tuple[str, str, int]]) -
 def test_a_304_starts_a_new_life_by_its_own_headers() -> None:
     copy = make_copy(100, ("cache-control", "max-age=600"), ("etag", '"1"'))
     renewed = renew_copy(
-        copy, build_response(("cache-control", "max-age=1200"), at=NOW + 5000, status=304), FreshnessLimits()
+        copy, build_response(("cache-control", "max-age=1200"), at=NOW + 5000, status=304), DocumentOptions()
     )
     assert (renewed.document.fetched_at, renewed.document.fresh_until) == (NOW + 5000, NOW + 6200)
     assert (renewed.document.metadata, renewed.freshness.etag, renewed.size_bytes) == (METADATA, '"1"', 100)
@@ -101,9 +100,9 @@ def test_a_304_starts_a_new_life_by_its_own_headers() -> None:
 def test_what_a_304_leaves_out_stays_as_it_was() -> None:
     copy = make_copy(100, ("cache-control", "max-age=900"), ("etag", '"1"'), ("age", "500"))
     assert copy.document.fresh_until == NOW + 400
-    renewed = renew_copy(copy, build_response(at=NOW + 5000, status=304), FreshnessLimits())
+    renewed = renew_copy(copy, build_response(at=NOW + 5000, status=304), DocumentOptions())
     assert renewed.document.fresh_until == NOW + 5900  # the age belonged to the first answer
-    again = renew_copy(renewed, build_response(at=NOW + 9000, status=304), FreshnessLimits())
+    again = renew_copy(renewed, build_response(at=NOW + 9000, status=304), DocumentOptions())
     assert (again.document.fresh_until, again.freshness.etag) == (NOW + 9900, '"1"')
 
 
@@ -111,12 +110,12 @@ def test_what_a_304_leaves_out_stays_as_it_was() -> None:
 def test_a_304_for_another_version_is_no_answer(etag: str) -> None:
     copy = make_copy(100, ("etag", '"1"'))
     with pytest.raises(BadStatus):
-        renew_copy(copy, build_response(("etag", etag), status=304), FreshnessLimits())
+        renew_copy(copy, build_response(("etag", etag), status=304), DocumentOptions())
 
 
 @pytest.mark.parametrize("etag", ['"1"', 'W/"1"'])
 def test_a_304_may_name_our_version_weakly(etag: str) -> None:
-    renewed = renew_copy(make_copy(100, ("etag", '"1"')), build_response(("etag", etag), status=304), FreshnessLimits())
+    renewed = renew_copy(make_copy(100, ("etag", '"1"')), build_response(("etag", etag), status=304), DocumentOptions())
     assert renewed.freshness.etag == etag
 
 
@@ -134,7 +133,7 @@ def test_a_copy_comes_back_from_the_store_as_it_was(headers: tuple[tuple[str, st
     record = build_record(copy, last_good_seconds=86400)
     stands_in_seconds = 0 if copy.freshness.must_revalidate else 86400
     assert record.last_good_until == copy.document.fresh_until + stands_in_seconds
-    assert restore_copy(record, METADATA, FreshnessLimits()) == copy
+    assert restore_copy(record, METADATA, DocumentOptions()) == copy
 
 
 @pytest.mark.parametrize("directives", ["no-store", "private, max-age=600"])

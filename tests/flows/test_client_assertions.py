@@ -157,7 +157,7 @@ async def test_two_clients_with_one_key_are_two_clients(world: World, client: Ke
     attempt = client.attempt()
     code = await world.obtain_code(attempt)
     expect(await world.redeem(attempt, code, **other.prove()), "invalid_client", "assertion.other_client")
-    expect(await world.redeem(attempt, code, client_id=None, **other.prove()), "invalid_grant", "code.other_client")
+    expect(await world.redeem(attempt, code, client_id=None, **other.prove()), "invalid_grant", "code.unknown")
     assert (await world.redeem(attempt, code, **client.prove())).status_code == 200
 
 
@@ -202,8 +202,8 @@ async def test_a_refresh_token_is_worth_nothing_without_the_key(world: World, cl
     other = replace(client, path="/other.json", key=ClientKey.generate())
     other.publish()
     for form, reason in (
-        ({"client_id": world.client_id}, "refresh_token.other_client"),
-        ({"client_id": other.client_id, **other.prove()}, "refresh_token.other_client"),
+        ({"client_id": world.client_id}, "refresh_token.unknown"),
+        ({"client_id": other.client_id, **other.prove()}, "refresh_token.unknown"),
         ({"client_id": client.client_id}, "client.auth_method_unsupported"),
         ({"client_id": client.client_id, **replace(client, key=other.key).prove()}, "assertion.signature"),
         ({"client_id": client.client_id, **client.prove(), "scope": "notes:write"}, "scope.not_granted"),
@@ -213,13 +213,32 @@ async def test_a_refresh_token_is_worth_nothing_without_the_key(world: World, cl
     assert (await client.refresh(tokens))["status"] == 200
 
 
+@pytest.mark.proves("O21-16")
+async def test_whose_a_value_is_stands_in_the_log_and_in_no_answer(
+    world: World, client: KeyedClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TK-08: who guesses, or found something, must not learn that it is worth something."""
+    tokens = await client.obtain_tokens()
+    attempt = client.attempt()
+    code = await world.obtain_code(attempt)
+    theirs = [
+        await world.refresh(tokens["refresh_token"]),
+        await world.redeem(attempt, code, client_id=world.client_id),
+    ]
+    nobodys = [await world.refresh("npr_x"), await world.redeem(attempt, "npc_x", client_id=world.client_id)]
+    for one, other in zip(theirs, nobodys, strict=True):
+        assert {**one.json(), "reference": ""} == {**other.json(), "reference": ""}
+    reasons = [getattr(record, "reason", "") for record in caplog.records]
+    assert reasons == ["refresh_token.other_client", "code.other_client", "refresh_token.unknown", "code.unknown"]
+
+
 async def test_a_code_in_a_strangers_name_is_not_burned_where_its_client_has_a_key(
     world: World, client: KeyedClient
 ) -> None:
     attempt = client.attempt()
     code = await world.obtain_code(attempt)
     for form in ({"client_id": world.client_id}, {"client_id": "https://localhost/x.json", "code_verifier": "w" * 43}):
-        expect(await world.redeem(attempt, code, **form), "invalid_grant", "code.other_client")
+        expect(await world.redeem(attempt, code, **form), "invalid_grant", "code.unknown")
     assert (await world.redeem(attempt, code, **client.prove())).status_code == 200
 
 

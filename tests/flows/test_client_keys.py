@@ -37,7 +37,7 @@ def remote(world: World) -> KeyedClient:
 async def test_a_new_key_is_found_when_it_signs(world: World, remote: KeyedClient) -> None:
     tokens = await remote.obtain_tokens()
     rotated = replace(remote, key=ClientKey.generate(kid="two"))
-    world.clock.advance(60)
+    world.clock.advance(10)
     publish_keys(world, remote.key, rotated.key)
     for signer in (rotated, remote, rotated):
         tokens = await signer.refresh(tokens)
@@ -52,10 +52,10 @@ async def test_a_new_key_is_found_when_it_signs(world: World, remote: KeyedClien
 
 # SS-16
 @pytest.mark.proves("JWT-9")
-async def test_a_flood_of_invented_kids_causes_one_fetch_a_minute(world: World, remote: KeyedClient) -> None:
+async def test_a_flood_of_invented_kids_causes_one_fetch_in_ten_seconds(world: World, remote: KeyedClient) -> None:
     tokens = await remote.obtain_tokens()
     for _ in range(3):
-        world.clock.advance(60)
+        world.clock.advance(10)
         answers = await asyncio.gather(
             *(remote.refresh(tokens, **remote.prove({"kid": secrets.token_hex(8)})) for _ in range(20))
         )

@@ -21,6 +21,7 @@ from assertion_kit import run_replica
 from flow_world import PASSWORD_HASH, World, run_world
 from nameplate.errors import ConfigurationError
 from nameplate.jose import SigningKey
+from nameplate.protocol.revocation import digest_grant_id
 from nameplate.server.settings import Settings
 from nameplate.server.settings_checks import check_settings
 
@@ -195,7 +196,7 @@ async def test_a_token_whose_grant_ended_is_inactive_whatever_ended_it(world: Wo
     await world.refresh(reused["refresh_token"])
     await check_inactive(world, reused["access_token"])
     assert (await read_feed(world))["revoked"] == sorted(
-        read_claims(tokens["access_token"])["grant_id"] for tokens in (revoked, reused)
+        digest_grant_id(read_claims(tokens["access_token"])["grant_id"]) for tokens in (revoked, reused)
     )
 
 
@@ -253,10 +254,16 @@ async def test_the_endpoints_lie_below_the_issuers_path(tmp_path: Path) -> None:
 async def test_the_feed_names_the_callers_revoked_grants_and_nobody_elses(world: World) -> None:
     tokens = await world.obtain_tokens()
     now = int(world.clock())
-    assert await read_feed(world) == {"issuer": world.issuer, "at": now, "since": now - 660, "revoked": []}
+    assert await read_feed(world) == {
+        "issuer": world.issuer,
+        "resources": [world.resource],
+        "at": now,
+        "since": now - 660,
+        "revoked": [],
+    }
     await revoke(world, tokens["access_token"])
     grant_id = read_claims(tokens["access_token"])["grant_id"]
-    assert (await read_feed(world))["revoked"] == [grant_id]
+    assert (await read_feed(world))["revoked"] == [digest_grant_id(grant_id)]
     assert (await read_feed(world, OTHERS))["revoked"] == []
 
 
@@ -264,6 +271,14 @@ async def test_the_feed_cannot_be_kept_by_anything_in_between(world: World) -> N
     response = await world.http.get(f"{world.issuer}/revocations", auth=NOTES)
     assert response.headers["cache-control"] == "no-store"
     assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["introspect", "revocations"])
+async def test_a_method_that_is_not_served_is_refused_without_a_word_to_other_origins(world: World, path: str) -> None:
+    response = await world.http.put(f"{world.issuer}/{path}", auth=NOTES)
+    assert (response.status_code, response.json()["reason"]) == (405, "token.method")
+    assert not [name for name in response.headers if name.startswith("access-control-")]
+    assert (await world.http.put(f"{world.issuer}/token")).headers["access-control-allow-origin"] == "*"
 
 
 async def test_the_feed_forgets_a_grant_once_no_token_of_it_can_live(world: World) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 import pytest
+from httpx2 import ASGITransport
 
 from flow_world import REDIRECT_URI, World, run_world
 from nameplate.ports.verdicts import Unknown
@@ -108,7 +109,7 @@ async def test_every_registration_is_a_client_of_its_own(world: World) -> None:
     assert one["client_id"] != other["client_id"]
     attempt = world.attempt(client_id=one["client_id"])
     stolen = await world.redeem(attempt, await world.obtain_code(attempt), client_id=other["client_id"])
-    assert (stolen.status_code, stolen.json()["reason"]) == (400, "code.other_client")
+    assert (stolen.status_code, stolen.json()["reason"]) == (400, "code.unknown")
 
 
 @pytest.mark.parametrize("issuer_path", ["/tenant/a"])
@@ -131,7 +132,7 @@ async def test_a_name_that_somebody_registered_is_not_taken_for_who_it_is(world:
         sign_in = await user.open(url)
         consent = await user.sign_in(sign_in)
     for page in (sign_in, consent):
-        assert page.text.index("Not verified:") < page.text.index("“Claude”")
+        assert page.text.index("Not verified:") < page.text.index("calls itself Claude")
         assert "Its document" not in page.text
     assert consent.title == "Allow an unverified application to use Notes?"
     assert "The name resembles “claude”, which is known from claude.ai; but nothing proves that" in consent.text
@@ -246,13 +247,66 @@ async def test_one_address_can_register_only_so_many_clients_at_once(world: Worl
 
 
 @pytest.mark.proves("DCR-6")
-async def test_what_is_kept_for_strangers_is_bounded(tmp_path: Path) -> None:
+async def test_what_is_refused_is_bounded_too_and_before_it_is_read(world: World) -> None:
+    """DO-03."""
+    for _ in range(120):
+        expect_error(await post(world, redirect_uris=[]), 400, "invalid_redirect_uri", "document.redirect_uris_missing")
+    refused = await world.http.post(f"{world.issuer}/register", content=b"x")
+    expect_error(refused, 429, "temporarily_unavailable", "registration.too_many")
+    world.clock.advance(int(refused.headers["retry-after"]))
+    await register(world)
+
+
+@pytest.mark.proves("DCR-6")
+async def test_one_network_cannot_shut_out_the_others(tmp_path: Path) -> None:
+    """DC-01: a /48, to the last registration that it gets, whatever addresses it uses."""
+    async with run_world(tmp_path) as world:
+        app = world.server.standalone_app()
+
+        async def register_from(address: str) -> int:
+            transport = ASGITransport(app, client=(address, 50_000))
+            async with httpx2.AsyncClient(transport=transport) as http:
+                return (await http.post(f"{world.issuer}/register", json=PUBLIC)).status_code
+
+        got = [await register_from(f"2001:db8:0:{number:x}::1") for number in range(0, 0x10000, 0x100)]
+        assert got == [201] * 240 + [429] * 16
+        assert await register_from("2001:db8:1::1") == 201
+
+
+@pytest.mark.proves("DCR-6")
+async def test_what_every_sign_in_would_copy_is_small(world: World) -> None:
+    """DO-05: what is registered is copied into each waiting request."""
+    uris = [f"https://app.example/{number}/{'x' * 80}" for number in range(60)]
+    answer = await post(world, redirect_uris=uris)
+    expect_error(answer, 400, "invalid_client_metadata", "registration.too_much")
+    await register(world, redirect_uris=uris[:40])
+
+
+@pytest.mark.proves("DCR-6")
+async def test_what_is_kept_for_strangers_is_bounded_and_newcomers_still_find_a_place(tmp_path: Path) -> None:
+    """DC-01: who was allowed something stays, and of the others the oldest gives way."""
     async with run_world(tmp_path, registration={"max_clients": 2}) as world:
-        await register(world)
-        await register(world)
+        used, unused = await register(world), await register(world)
+        await world.obtain_tokens(client_id=used["client_id"])
+        newcomer = await register(world)
+        store = world.server.context.store
+        assert isinstance(await store.load_client(unused["client_id"]), Unknown)
+        await world.obtain_tokens(client_id=newcomer["client_id"])
         refused = await post(world)
         expect_error(refused, 503, "temporarily_unavailable", "registration.full")
         assert int(refused.headers["retry-after"]) > 0
+        await world.obtain_tokens(client_id=used["client_id"])
+
+
+async def test_a_client_that_was_removed_while_the_person_looked_gets_no_grant(world: World) -> None:
+    registered = await register(world)
+    async with world.user() as user:
+        attempt = world.attempt(client_id=registered["client_id"])
+        consent = await user.sign_in(await user.open(world.authorize_url(attempt)))
+        await world.server.context.store.remove_client(registered["client_id"], int(world.clock()))
+        answered = await user.answer(consent)
+    assert answered.left_to is None
+    assert "authorization.not_waiting" in answered.text
 
 
 @pytest.mark.proves("DCR-6")

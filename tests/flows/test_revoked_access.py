@@ -1,20 +1,24 @@
 """A protected server refuses what was revoked at the authorization server, within the time that it promises."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from revocation_kit import NOTES, RESOURCE_SERVERS, revoke
+from revocation_kit import NOTES, OTHERS, RESOURCE_SERVERS, read_feed, revoke
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from assertion_kit import run_replica
 from flow_world import World, run_world
+from nameplate.errors import FetchError
+from nameplate.protocol.revocation import parse_revoked_grants
 from nameplate.resource import Introspection, ResourceOptions, RevocationFeed, protect
 from nameplate.secret import Secret
 from nameplate.testing.serving import open_listener, serve_app
@@ -128,6 +132,35 @@ async def test_while_the_server_is_away_its_list_serves_on_but_introspection_let
                 assert await alone.call(tokens["access_token"]) == expected
                 refused = (401, "token.revoked") if way == "feed" else (503, "grant.unchecked")
                 assert await alone.call(revoked["access_token"]) == refused
+
+
+@pytest.mark.proves("REV-3", "INT-2")
+@pytest.mark.parametrize("way", WAYS)
+async def test_credentials_for_another_resource_let_no_revoked_token_in(world: World, way: str) -> None:
+    """To them the list of this resource's revoked grants is empty."""
+    tokens = await world.obtain_tokens()
+    await revoke(world, tokens["refresh_token"])
+    other: dict[str, Any] = {"resource_server_id": OTHERS[0], "secret": Secret(OTHERS[1])}
+    async with run_resource(world, replace(WAYS[way], **other)) as resource:
+        expected = (503, "grant.unchecked") if way == "feed" else (401, "token.revoked")
+        assert await resource.call(tokens["access_token"]) == expected
+
+
+@pytest.mark.proves("REV-3")
+async def test_after_a_resource_was_renamed_its_server_lets_nobody_in_until_it_follows(
+    world: World, tmp_path: Path
+) -> None:
+    tokens = await world.obtain_tokens()
+    await revoke(world, tokens["refresh_token"])
+    renamed = f"{world.resource}/v2"
+    changes = json.loads(json.dumps(RESOURCE_SERVERS).replace(f'"{world.resource}"', f'"{renamed}"'))
+    async with run_replica(world, tmp_path, **changes) as replica:
+        feed = await read_feed(replica)
+        assert (feed["resources"], feed["revoked"]) == ([renamed], [])
+        with pytest.raises(FetchError, match=renamed):
+            parse_revoked_grants(
+                feed, issuer=feed["issuer"], resource=world.resource, now=world.clock(), stale_seconds=60
+            )
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,12 +1,20 @@
 """What may be used once is used once, also by fifty at the same moment."""
 
 import asyncio
+import base64
+import json
+from pathlib import Path
 
 import pytest
 
-from flow_world import World, read_answer
+from flow_world import World, read_answer, run_world
 
 pytestmark = pytest.mark.anyio
+
+
+def read_scope(access_token: str) -> object:
+    payload = access_token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["scope"]
 
 
 @pytest.mark.proves("O21-4")
@@ -73,6 +81,26 @@ async def test_a_repeat_says_how_much_time_is_left(world: World) -> None:
     world.clock.advance(76)
     repeat = (await world.refresh(tokens["refresh_token"])).json()
     assert repeat == {**first, "expires_in": first["expires_in"] - 76}
+
+
+async def test_a_repeat_that_asks_for_less_gets_less_and_the_same_refresh_token(world: World) -> None:
+    tokens = await world.obtain_tokens(scope="notes:read notes:write")
+    first = (await world.refresh(tokens["refresh_token"])).json()
+    repeat = (await world.refresh(tokens["refresh_token"], scope="notes:read")).json()
+    assert (repeat["scope"], repeat["refresh_token"]) == ("notes:read", first["refresh_token"])
+    assert read_scope(repeat["access_token"]) == "notes:read"
+    again = (await world.refresh(tokens["refresh_token"], scope="notes:write notes:read")).json()
+    assert again["access_token"] == first["access_token"]
+
+
+async def test_a_repeat_whose_access_token_is_over_gets_a_new_one(tmp_path: Path) -> None:
+    async with run_world(tmp_path, tokens={"access_token_seconds": 60, "public": {}}) as world:
+        tokens = await world.obtain_tokens()
+        first = (await world.refresh(tokens["refresh_token"])).json()
+        world.clock.advance(60)
+        repeat = (await world.refresh(tokens["refresh_token"])).json()
+        assert (repeat["expires_in"], repeat["refresh_token"]) == (60, first["refresh_token"])
+        assert repeat["access_token"] != first["access_token"]
 
 
 @pytest.mark.proves("MCP-15", "O21-16", "BCP-5")

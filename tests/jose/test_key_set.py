@@ -113,6 +113,7 @@ def test_an_unsigned_token_is_refused_although_its_header_names_a_good_algorithm
         EC_KEY.as_der(private=False),
         base64.b64encode(EC_KEY.as_der(private=False)),
     ],
+    ids=["jwk", "pem", "der", "base64"],
 )
 def test_a_public_key_is_no_hmac_secret(secret: bytes) -> None:
     unsigned = build_token({**HEADER, "alg": "HS256"}, CLAIMS, b"x").rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""What the server should know of its clients, and what it should take for their proof. Pure.
+"""What the server should know of its clients, what it should take for their proof, and what time does. Pure.
 
 Written from architecture decisions 5, 6 and 14, and docs/decisions/0008 and 0011.
 """
@@ -6,13 +6,14 @@ Written from architecture decisions 5, 6 and 14, and docs/decisions/0008 and 001
 from collections.abc import Sequence
 from typing import Literal
 
+from signing_key_model import KeyTerms, SigningKeys
 from token_life_values import KEY, NONE, Ask, Assertion, Client, Document, Event, Grant, Terms
 
 __all__ = ["ClientModel"]
 
 
 class ClientModel:
-    """Clients, their documents and their proofs, as they should be.
+    """Clients, their documents and their proofs, and signing keys, as they should be.
 
     The constants are attributes, and the rules methods of their own, so that a test can have a model that is mistaken
     in one of them.
@@ -28,6 +29,30 @@ class ClientModel:
         self.now = now
         self.clients = clients
         self.events: list[Event] = []
+        self.keys = SigningKeys(
+            terms=KeyTerms(
+                rotate_seconds=terms.rotate_seconds,
+                publish_ahead_seconds=terms.publish_ahead_seconds,
+                longest_token_seconds=max(terms.public.access_seconds, terms.confidential.access_seconds),
+            ),
+            now=now,
+        )
+        self.keys.look_after(now)
+
+    def pass_time(self, seconds: int) -> None:
+        """Time passes, and the server looks after its keys."""
+        self.now += seconds
+        self.keys.look_after(self.now)
+
+    def tell(self, name: str, grant: Grant | None = None, detail: str = "") -> None:
+        """A line for the audit trail."""
+        self.events.append(Event(name=name, grant=grant, detail=detail))
+
+    def take_events(self) -> list[Event]:
+        """What the audit trail should have got since the last time."""
+        events = [*self.events, *(Event(name=name) for name in self.keys.events)]
+        self.events, self.keys.events = [], []
+        return events
 
     def forget_strangers(self) -> None:
         """A restart: documents of clients that nobody approved were in memory only (0008)."""
@@ -93,7 +118,3 @@ class ClientModel:
     def are_keys_replaced(self, ask: Ask, grant: Grant, document: Document) -> bool:
         """Whether the client proved itself, and none of the keys is left that the grant remembers."""
         return ask.method == KEY and grant.keys != frozenset() and grant.keys.isdisjoint(document.keys)
-
-    def tell(self, name: str, grant: Grant | None = None, detail: str = "") -> None:
-        """A line for the audit trail."""
-        self.events.append(Event(name=name, grant=grant, detail=detail))

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from assertion_kit import ClientKey, wrap_assertion
-from flow_world import DOCUMENT, REDIRECT_URI
 from life_world import LifeWorld
 from token_life_values import KEY, NONE, Ask, Assertion, Client, Document
 
-__all__ = ["ASSERTION_SECONDS", "REDIRECTS", "STRANGER", "LifeClients", "make_clients"]
+from assertion_kit import ClientKey, wrap_assertion
+from flow_world import DOCUMENT, REDIRECT_URI
 
-ASSERTION_SECONDS = 60
+__all__ = ["REDIRECTS", "LifeClients", "make_clients"]
+
+_ASSERTION_SECONDS = 60
 
 REDIRECTS = {
     "loopback": ("http://127.0.0.1/callback", REDIRECT_URI),
@@ -20,7 +21,7 @@ REDIRECTS = {
 }
 """The redirect URIs by the names that the model has for them: in the document, and in a request."""
 
-STRANGER = -1
+_STRANGER = -1
 """The number of a key that no client publishes."""
 
 
@@ -45,6 +46,7 @@ class LifeClients:
 
     world: LifeWorld
     ids: dict[Client, str] = field(default_factory=dict)
+    keys: dict[Client, list[int]] = field(default_factory=dict)
     jwts: dict[Assertion, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -65,13 +67,28 @@ class LifeClients:
             members["client_secret"] = "no secret"
         status = {"down": 503, "gone": 404}.get(client.host, 200)
         self.ids[client] = self.world.host_document(f"/{client.name}.json", members, status)
+        self.keys[client] = sorted({*self.keys.get(client, []), *document.keys})
+
+    def ask(self, client: Client, proof: str) -> Ask:
+        """A request of the client that is proven like this: ``fitting`` by its newest key where its document says that
+        it uses one; ``used`` and ``unused`` by an assertion that was signed for another request.
+        """
+        if proof == "fitting":
+            proof = "newest key" if KEY in client.published.methods else NONE
+        again = [each for each in self.jwts if each.client is client and each.is_used is (proof == "used")]
+        if proof in {"used", "unused"} and again:
+            return Ask(client=client, assertion=again[-1])
+        if proof == NONE or not self.keys[client]:
+            return Ask(client=client)
+        number = {"oldest key": self.keys[client][0], "stranger": _STRANGER}.get(proof, self.keys[client][-1])
+        return Ask(client=client, assertion=self.sign(client, number, is_right=proof != "other audience"))
 
     def sign(self, client: Client, key: int, *, is_right: bool = True) -> Assertion:
         """An assertion by which the client proves itself once; one for another audience where it is not right.
 
         A stranger says that his key is one of the client's.
         """
-        assertion = Assertion(client=client, key=key, expires_at=self.world.now + ASSERTION_SECONDS, is_right=is_right)
+        assertion = Assertion(client=client, key=key, expires_at=self.world.now + _ASSERTION_SECONDS, is_right=is_right)
         claims = {
             "iss": self.ids[client],
             "sub": self.ids[client],
@@ -80,7 +97,7 @@ class LifeClients:
             "exp": assertion.expires_at,
             "jti": f"jti-{next(self.numbers)}",
         }
-        named = find_key(max(client.published.keys, default=key)) if key == STRANGER else find_key(key)
+        named = find_key(max(client.published.keys, default=key)) if key == _STRANGER else find_key(key)
         header = {"typ": "client-authentication+jwt", "alg": "ES256", "kid": named.kid}
         self.jwts[assertion] = find_key(key).sign(claims, header)
         return assertion

@@ -7,14 +7,15 @@ of the world's own; between them nothing moves.
 import asyncio
 import json
 import sqlite3
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, MutableMapping
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import httpx2
+from starlette.types import ASGIApp
 
 from flow_world import PASSWORD, PASSWORD_HASH, build_settings
 from nameplate.server.app import AuthorizationServer
@@ -23,7 +24,6 @@ from nameplate.server.settings import Settings
 from nameplate.testing.clock import FixedClock
 from nameplate.testing.document_host import DocumentHost, HostedDocument, run_document_host
 from nameplate.testing.headless_user import HeadlessUser, Page
-from nameplate.testing.serving import open_listener, serve_app
 from nameplate.vault import Vault
 
 __all__ = ["RESOURCE", "LifeBench", "LifeWorld", "open_bench"]
@@ -66,30 +66,73 @@ def open_bench(directory: Path) -> Iterator[LifeBench]:
             runner.run(stack.aclose())
 
 
+class InProcess(httpx2.AsyncBaseTransport):
+    """Takes requests to whichever application answers just now, without a socket: a world lives for thousands of them,
+    and what a socket adds is proven elsewhere. (What httpx2 has for that takes half of all the time.)
+    """
+
+    def __init__(self) -> None:
+        self.app: ASGIApp | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        assert self.app is not None, "the server does not run"
+        url, sent = request.url, await request.aread()
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": url.scheme,
+            "path": url.path,
+            "raw_path": url.raw_path.partition(b"?")[0],
+            "query_string": url.query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "server": (url.host, url.port),
+            "client": ("127.0.0.1", 50_000),
+        }
+        answer: dict[str, Any] = {"body": b""}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": sent, "more_body": False}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            answer.update(message, body=answer["body"] + message.get("body", b""))
+
+        await self.app(scope, receive, send)
+        return httpx2.Response(answer["status"], headers=answer["headers"], content=answer["body"], request=request)
+
+
+class Person(HeadlessUser):
+    """The person, in a browser that has its own way to the server."""
+
+    def __init__(self, transport: InProcess) -> None:
+        self._username = "alice"
+        self._password = PASSWORD
+        self._http = httpx2.AsyncClient(transport=transport)
+
+
 @dataclass(kw_only=True)
 class LifeWorld:
     """One store, and one server over it at a time."""
+
+    issuer: ClassVar[str] = "http://127.0.0.1:8080"
 
     bench: LifeBench
     directory: Path
     changes: dict[str, Any]
     clock: FixedClock = field(default_factory=FixedClock)
-    port: int = 0
-    _parts: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def __post_init__(self) -> None:
-        self.user = HeadlessUser("alice", PASSWORD)
-        self.http = httpx2.AsyncClient(trust_env=False, timeout=10)
+        self._transport = InProcess()
+        self._stopping = asyncio.Event()
+        self.person = Person(self._transport)
+        self.http = httpx2.AsyncClient(transport=self._transport)
 
     @property
     def now(self) -> int:
         """The time, by the clock of this world."""
         return int(self.clock())
-
-    @property
-    def issuer(self) -> str:
-        """Where the server answers."""
-        return f"http://127.0.0.1:{self.port}"
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Play to the end."""
@@ -97,21 +140,40 @@ class LifeWorld:
 
     def start(self, *, username: str = "alice") -> None:
         """Start the server, with an account of this name."""
-        listener, self.port = open_listener(self.port)
         self.settings = self._build_settings(username)
         self.server = AuthorizationServer(self.settings, clock=self.clock)
-        self.run(self._parts.enter_async_context(serve_app(self.server.standalone_app(), listener)))
+        self._transport.app = self.server.standalone_app()
+        self.run(self._start())
 
     def stop(self) -> None:
         """Stop the server; the store stays."""
-        self.run(self._parts.aclose())
-        self._parts = AsyncExitStack()
+        self._transport.app = None
+        self.run(self._stop())
 
     def close(self) -> None:
         """Stop for good."""
-        self.run(self.user.__aexit__(None, None, None))
-        self.run(self.http.aclose())
         self.stop()
+        self.run(self.person.__aexit__(None, None, None))
+        self.run(self.http.aclose())
+
+    async def _start(self) -> None:
+        started, self._stopping = asyncio.Event(), asyncio.Event()
+        self._serving = asyncio.create_task(self._serve(started))
+        waiting = asyncio.create_task(started.wait())
+        await asyncio.wait([self._serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if not started.is_set():
+            waiting.cancel()
+            await self._serving
+
+    async def _serve(self, started: asyncio.Event) -> None:
+        """A task of its own, as what ``running`` opens has to be closed by the task that opened it."""
+        async with self.server.running():
+            started.set()
+            await self._stopping.wait()
+
+    async def _stop(self) -> None:
+        self._stopping.set()
+        await self._serving
 
     def _build_settings(self, username: str) -> Settings:
         servers = [
@@ -153,12 +215,12 @@ class LifeWorld:
         return self.run(self._open(url))
 
     async def _open(self, url: str) -> Page:
-        page = await self.user.open(url)
-        return await self.user.sign_in(page) if page.asks_for("password") else page
+        page = await self.person.open(url)
+        return await self.person.sign_in(page) if page.asks_for("password") else page
 
     def answer_consent(self, page: Page, answer: str) -> str:
         """The URL at the client that the person's answer leads to."""
-        answered = self.run(self.user.answer(page, answer))
+        answered = self.run(self.person.answer(page, answer))
         assert answered.left_to is not None, f"{answered.status}: {answered.title}"
         return answered.left_to
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["KeyTerms", "SigningKeys", "SigningKey"]
+__all__ = ["KeyTerms", "SigningKey", "SigningKeys"]
 
 LEEWAY_SECONDS = 60
 """What clocks may differ: so much longer than the last token a key stays published."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx2
 from joserfc import jwt
@@ -17,17 +17,11 @@ from token_life_values import Access, Code, Event, Grant, Issued, Refresh, Verdi
 from nameplate.ports.verdicts import Unknown
 from nameplate.secret import hash_bearer_value
 
-__all__ = ["Disagreement", "TokenLifeChecks", "agree"]
+__all__ = ["Disagreement", "TokenLifeChecks"]
 
 
 class Disagreement(AssertionError):
     """The server did something else than the model says."""
-
-
-def agree(what: str, *, server: object, model: object) -> None:
-    """Raise ``Disagreement`` unless both say the same."""
-    if server != model:
-        raise Disagreement(f"{what}: the server says {server!r}, the model {model!r}")
 
 
 class TokenLifeChecks:
@@ -42,17 +36,28 @@ class TokenLifeChecks:
         self.redirects: dict[Code, str] = {}
         self.grant_ids: dict[Grant, str] = {}
         self.kids: dict[SigningKey, str] = {}
+        self.has_disagreed = False
         self._position = ""
         for client in model.clients:
             self.clients.host(client)
         world.start()
         self.compare_keys()
 
+    def agree(self, what: str, *, server: object, model: object) -> None:
+        """Raise ``Disagreement`` unless both say the same."""
+        if server != model:
+            self.disagree(f"{what}: the server says {server!r}, the model {model!r}")
+
+    def disagree(self, sentence: str) -> NoReturn:
+        """Raise ``Disagreement``. From here on, the model knows nothing of the server any more."""
+        self.has_disagreed = True
+        raise Disagreement(sentence)
+
     def compare_answer(self, response: httpx2.Response, verdict: Verdict) -> Verdict:
         body: dict[str, Any] = response.json() if response.content else {}
         said = (response.status_code, body.get("error", ""))
         if said != (verdict.status, verdict.error):
-            raise Disagreement(f"the server answers {said} {body.get('reason')}, the model {verdict}")
+            self.disagree(f"the server answers {said} {body.get('reason')}, the model {verdict}")
         if verdict.issued is not None:
             self._compare_tokens(body, verdict.issued)
         return verdict
@@ -66,13 +71,13 @@ class TokenLifeChecks:
             **({} if refresh is None else {"refresh_token": self._bind(refresh, body.get("refresh_token"))}),
             "access_token": self._bind(access, body["access_token"]),
         }
-        agree("the token answer", server=body, model=expected)
+        self.agree("the token answer", server=body, model=expected)
 
     def _bind(self, token: Access | Refresh, value: str | None) -> str | None:
         """The value that the token had before; else this one from now on, which nothing may have had before."""
         if token not in self.values and value is not None:
             if value in self.values.values():
-                raise Disagreement("the server gave the same value for two tokens")
+                self.disagree("the server gave the same value for two tokens")
             self.values[token] = value
         return self.values.get(token)
 
@@ -82,17 +87,19 @@ class TokenLifeChecks:
         load = store.load_code(digest) if isinstance(value, Code) else store.load_refresh_token(digest)
         if isinstance(self.world.run(load), Unknown):
             if not self.model.may_be_forgotten(value):
-                raise Disagreement(f"the store forgot {value}")
+                self.disagree(f"the store forgot {value}")
             value.is_forgotten = True
 
     def compare_keys(self) -> None:
         """The keys in the store, and those that are published."""
         rows = list(reversed(self.world.run(self.world.server.context.store.load_signing_keys())))
         stored = [(row.active_from, row.withdrawn_at) for row in rows]
-        agree("keys", server=stored, model=[(key.active_from, key.withdrawn_at) for key in self.model.keys.keys])
+        self.agree("keys", server=stored, model=[(key.active_from, key.withdrawn_at) for key in self.model.keys.keys])
         self.kids.update(zip(self.model.keys.keys, (row.kid for row in rows), strict=True))
         published = {entry["kid"] for entry in self.world.fetch_keys()["keys"]}
-        agree("published keys", server=published, model={self.kids[key] for key in self.model.keys.list_published()})
+        self.agree(
+            "published keys", server=published, model={self.kids[key] for key in self.model.keys.list_published()}
+        )
 
     def compare_audit_trail(self) -> None:
         """What was written to it since the last time. A grant gets its identifier by that."""
@@ -114,7 +121,7 @@ class TokenLifeChecks:
             written[event.name, event.grant_id, detail] += 1
         for each in events:
             told[each.name, self._find_grant_id(each), each.detail] += 1
-        agree("the audit trail", server=sorted(written.elements()), model=sorted(told.elements()))
+        self.agree("the audit trail", server=sorted(written.elements()), model=sorted(told.elements()))
 
     def _find_grant_id(self, event: Event) -> str:
         return "" if event.grant is None else self.grant_ids.get(event.grant, "?")
@@ -122,19 +129,19 @@ class TokenLifeChecks:
     def compare_unrotated(self) -> None:
         """A grant has at most one refresh token that was not rotated."""
         for grant_id, count in self.world.count_unrotated().items():
-            agree(f"refresh tokens of {grant_id} that were not rotated", server=count, model=1)
+            self.agree(f"refresh tokens of {grant_id} that were not rotated", server=count, model=1)
 
     def compare_access(self, access: Access) -> None:
         """What a resource server is told of the token."""
         answer = self.world.introspect(self.values[access])
-        agree("active", server=answer["active"], model=self.model.is_active(access))
+        self.agree("active", server=answer["active"], model=self.model.is_active(access))
         if answer["active"]:
             told = {name: answer[name] for name in ("scope", "client_id", "aud", "exp", "iat", "grant_id")}
-            agree("what is told of a token", server=told, model=self._describe(access))
+            self.agree("what is told of a token", server=told, model=self._describe(access))
 
     def compare_with_another_asker(self, access: Access) -> None:
         """A resource server is told nothing of tokens for others."""
-        agree(
+        self.agree(
             "a token for another", server=self.world.introspect(self.values[access], "other"), model={"active": False}
         )
 
@@ -145,12 +152,12 @@ class TokenLifeChecks:
             token = jwt.decode(self.values[access], keys, algorithms=["ES256"])
         except JoseError:
             token = None
-        agree("a good signature", server=token is not None, model=self.model.is_verifiable(access))
+        self.agree("a good signature", server=token is not None, model=self.model.is_verifiable(access))
         if token is not None:
-            agree("the key", server=token.header["kid"], model=self.kids[access.signed_by])
+            self.agree("the key", server=token.header["kid"], model=self.kids[access.signed_by])
             claims = token.claims
             told = {name: claims[name] for name in ("scope", "client_id", "aud", "exp", "iat", "grant_id")}
-            agree("the claims", server=told, model=self._describe(access))
+            self.agree("the claims", server=told, model=self._describe(access))
 
     def _describe(self, access: Access) -> dict[str, object]:
         return {

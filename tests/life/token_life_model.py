@@ -8,7 +8,6 @@ sentences that a rule follows from stand beside it.
 from collections.abc import Sequence
 
 from client_model import ClientModel
-from signing_key_model import KeyTerms, SigningKeys
 from token_life_values import (
     KEY,
     NONE,
@@ -17,7 +16,6 @@ from token_life_values import (
     Client,
     Code,
     Document,
-    Event,
     Grant,
     Issued,
     Refresh,
@@ -43,24 +41,9 @@ class TokenLifeModel(ClientModel):
         super().__init__(terms, now, clients)
         self.has_account = True
         self.grants: list[Grant] = []
-        longest = max(terms.public.access_seconds, terms.confidential.access_seconds)
-        self.keys = SigningKeys(
-            terms=KeyTerms(
-                rotate_seconds=terms.rotate_seconds,
-                publish_ahead_seconds=terms.publish_ahead_seconds,
-                longest_token_seconds=longest,
-            ),
-            now=now,
-        )
-        self.keys.look_after(now)
+        self.codes: list[Code] = []
 
     # What others see
-
-    def take_events(self) -> list[Event]:
-        """What the audit trail should have got since the last time."""
-        events = [*self.events, *(Event(name=name) for name in self.keys.events)]
-        self.events, self.keys.events = [], []
-        return events
 
     def is_live(self, grant: Grant) -> bool:
         """Neither ended nor past its absolute lifetime."""
@@ -87,13 +70,6 @@ class TokenLifeModel(ClientModel):
             case Refresh():
                 return self.now >= value.expires_at
 
-    # What happens by itself
-
-    def pass_time(self, seconds: int) -> None:
-        """Time passes, and the server looks after its keys."""
-        self.now += seconds
-        self.keys.look_after(self.now)
-
     def restart(self, *, has_account: bool) -> None:
         """The server is started anew, with the person's account in its configuration or without."""
         self.has_account = has_account
@@ -117,14 +93,14 @@ class TokenLifeModel(ClientModel):
         lifetimes = self.terms.choose(proves=NONE not in document.methods)
         grant = Grant(client=client, document=document, scope=scope, expires_at=self.now + lifetimes.grant_seconds)
         code = Code(grant=grant, issued_at=self.now)
-        grant.codes.append(code)
         self.grants.append(grant)
+        self.codes.append(code)
         self.tell("authorization.approved", grant)
         return code
 
     def deny(self) -> None:
         """The person declined: that leaves a line in the audit trail."""
-        self.events.append(Event(name="authorization.denied"))
+        self.tell("authorization.denied")
 
     # The token endpoint
 
@@ -269,6 +245,10 @@ class TokenLifeModel(ClientModel):
 
     # Tokens
 
+    def find_end(self, grant: Grant, seconds: int) -> int:
+        """Grants have an absolute lifetime, and no token outlives its grant."""
+        return min(self.now + seconds, grant.expires_at)
+
     def _issue(
         self, grant: Grant, ask: Ask, document: Document, scope: tuple[str, ...], *, has_refresh: bool
     ) -> Verdict:
@@ -279,13 +259,13 @@ class TokenLifeModel(ClientModel):
             grant=grant,
             scope=scope,
             issued_at=self.now,
-            expires_at=min(self.now + lifetimes.access_seconds, grant.expires_at),
+            expires_at=self.find_end(grant, lifetimes.access_seconds),
             signed_by=self.keys.find_signing(),
         )
         grant.accesses.append(access)
         refresh = None
         if has_refresh:
-            expires_at = min(self.now + lifetimes.refresh_seconds, grant.expires_at)
+            expires_at = self.find_end(grant, lifetimes.refresh_seconds)
             refresh = Refresh(grant=grant, number=len(grant.refreshes), expires_at=expires_at)
             grant.refreshes.append(refresh)
         return Verdict(status=200, issued=Issued(access=access, refresh=refresh))

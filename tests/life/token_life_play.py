@@ -4,15 +4,16 @@ import secrets
 from typing import Literal
 from urllib.parse import urlencode
 
-from flow_world import read_answer
 from life_clients import REDIRECTS
 from life_world import RESOURCE
+from signing_key_model import SigningKey
+from token_life_checks import TokenLifeChecks
+from token_life_values import Access, Ask, Client, Code, Refresh, Verdict
+
+from flow_world import read_answer
 from nameplate.protocol.pkce import build_code_challenge
 from nameplate.server.key_changes import rotate_at_once, schedule_rotation, withdraw_key
 from nameplate.server.signing_keys import REFRESH_SECONDS, build_key_policy
-from signing_key_model import SigningKey
-from token_life_checks import TokenLifeChecks, agree
-from token_life_values import Access, Ask, Client, Code, Refresh, Verdict
 
 __all__ = ["Redirect", "TokenLifePlay"]
 
@@ -25,7 +26,7 @@ class TokenLifePlay(TokenLifeChecks):
 
     # Acts of clients and people
 
-    def authorize(self, client: Client, redirect: str, scope: tuple[str, ...], answer: str) -> Code | None:
+    def authorize(self, client: Client, redirect: str, scope: tuple[str, ...], answer: str = "allow") -> Code | None:
         """An authorization request, and the person's answer where the person is asked. The code, if one came."""
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(4)
         parameters = {
@@ -40,14 +41,14 @@ class TokenLifePlay(TokenLifeChecks):
         }
         status = self.model.ask_person(client, redirect)
         page = self.world.open_authorization(f"{self.world.issuer}/authorize?{urlencode(parameters)}")
-        agree("the page", server=page.status, model=status)
+        self.agree("the page", server=page.status, model=status)
         if status != 200:
             return None
         answered = read_answer(self.world.answer_consent(page, answer))
-        agree("state and iss", server=(answered["state"], answered["iss"]), model=(state, self.world.issuer))
+        self.agree("state and iss", server=(answered["state"], answered["iss"]), model=(state, self.world.issuer))
         if answer == "deny":
             self.model.deny()
-            agree("the answer", server=answered.get("error"), model="access_denied")
+            self.agree("the answer", server=answered.get("error"), model="access_denied")
             return None
         code = self.model.allow(client, scope)
         self.values[code], self.verifiers[code], self.redirects[code] = answered["code"], verifier, redirect
@@ -103,7 +104,7 @@ class TokenLifePlay(TokenLifeChecks):
         work = rotate_at_once(store, vault, now) if at_once else schedule_rotation(store, vault, policy, now)
         change, key = self.world.run(work), self.model.keys.rotate(at_once=at_once)
         self.pass_time(REFRESH_SECONDS)
-        agree("the next key", server=change.key.kid, model=self.kids[key])
+        self.agree("the next key", server=change.key.kid, model=self.kids[key])
 
     def withdraw_key(self, key: SigningKey) -> None:
         """As ``nameplate keys withdraw``."""
@@ -111,7 +112,7 @@ class TokenLifePlay(TokenLifeChecks):
         change = self.world.run(withdraw_key(store, vault, self.kids[key], self.world.now))
         successor = self.model.keys.withdraw(key)
         self.pass_time(REFRESH_SECONDS)
-        agree("what signs instead", server=change.key.kid, model=self.kids[successor])
+        self.agree("what signs instead", server=change.key.kid, model=self.kids[successor])
 
     def restart(self, *, has_account: bool) -> None:
         """The server stops, and starts again over the same store."""

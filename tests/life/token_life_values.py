@@ -114,9 +114,8 @@ class Grant:
     ended: str = ""
     method: str = ""
     keys: frozenset[int] = frozenset()
-    codes: list["Code"] = field(default_factory=list)
-    refreshes: list["Refresh"] = field(default_factory=list)
-    accesses: list["Access"] = field(default_factory=list)
+    refreshes: list["Refresh"] = field(default_factory=list, repr=False)
+    accesses: list["Access"] = field(default_factory=list, repr=False)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -148,7 +147,7 @@ class Refresh:
     number: int
     expires_at: int
     rotated_at: int | None = None
-    answer: "Issued | None" = None
+    answer: "Issued | None" = field(default=None, repr=False)
     is_forgotten: bool = False
 
 
@@ -166,7 +165,7 @@ class Verdict:
 
     status: int
     error: str = ""
-    issued: Issued | None = None
+    issued: Issued | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from nameplate.protocol.client_change import (
     build_lost_client_refusal,
     build_lost_keys_refusal,
     check_proof,
+    is_doubtful,
     is_end_of_client,
     is_weaker,
 )
@@ -268,3 +269,33 @@ def test_keys_that_are_gone_are_replaced_by_nothing() -> None:
 
 def test_a_client_that_uses_no_key_may_change_all_of_them() -> None:
     check_proof(ClientProof(auth_method="none"), build_grant("none"), with_keys("b"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_so"),
+    [
+        ("client.auth_method_unsupported", True),
+        ("client.auth_method_withdrawn", True),
+        ("assertion.unknown_key", True),
+        ("assertion.signature", True),
+        ("assertion.key", True),
+        ("assertion.algorithm", True),
+        ("assertion.expired", False),
+        ("assertion.audience", False),
+        ("fetch.status", False),
+    ],
+)
+def test_a_refusal_is_doubtful_where_another_document_could_change_it(reason: str, is_so: bool) -> None:
+    refusal = TokenError("invalid_client", "No.", reason=reason)
+    assert is_doubtful(refusal, build_grant("private_key_jwt"), CLIENT) == is_so
+
+
+def test_a_proof_is_doubtful_where_it_would_end_the_grant() -> None:
+    grant = build_grant("private_key_jwt", build_key_memory(with_keys("a")))
+    by_key = ClientProof(auth_method="private_key_jwt")
+    weaker = ClientProof(auth_method="none")
+    assert is_doubtful(by_key, grant, with_keys("b"))
+    assert not is_doubtful(by_key, grant, with_keys("a", "b"))
+    assert is_doubtful(weaker, grant, CLIENT)
+    offering = replace(with_keys("a"), auth_methods=("none", "private_key_jwt"))
+    assert not is_doubtful(weaker, grant, offering), "a younger copy that offers less would not let it in either"

@@ -1,12 +1,13 @@
 """Strangers' text made fit to be looked at."""
 
+import itertools
 import unicodedata
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nameplate.protocol.display import exact_text, host_warnings, name_warnings, plain_text, split_host
+from nameplate.protocol.display import claimed_name, exact_text, host_warnings, name_warnings, plain_text, split_host
 from nameplate.protocol.lookalikes import KNOWN_NAMES, build_skeleton, is_lookalike_word, scripts_in
 
 ANY_TEXT = st.text(st.characters(), max_size=400)  # lone surrogates too
@@ -15,6 +16,15 @@ TROUBLE = st.text(
         "aé \t\n\0\x85\u200b\u200d\u202e\u2066\u2069\ufeff\ufe0f\u0301\u0345\u20dd\U000e0041\ud800\ue000\u3164"
     )
 )
+MARKS_OF_TWO_STROKES = (
+    "QUOTATION MARK",
+    "DOUBLE PRIME",
+    "DOUBLE ANGLE BRACKET",
+    "PUNCTUATION GERSHAYIM",
+    "DITTO MARK",
+    "CORNER BRACKET",
+)
+SINGLE_MARKS = "'`´‘’‚‛‹›′‵ʹʼ׳＇｢｣"
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -56,6 +66,50 @@ def test_a_long_name_is_cut_with_an_ellipsis_within_the_limit() -> None:
 
 def test_a_name_drowned_in_invisible_characters_is_shown_as_cut() -> None:
     assert plain_text("\u200b" * 100_000 + "x") == "…"
+
+
+QUOTATION_MARKS = "".join(
+    char
+    for char in map(chr, (*range(0xD800), *range(0xE000, 0x1FFFF)))
+    if any(words in unicodedata.name(char, "") for words in MARKS_OF_TWO_STROKES)
+    and not any(word in unicodedata.name(char) for word in ("SINGLE", "HALFWIDTH"))
+)
+
+
+@pytest.mark.proves("CIMD-96")
+@given(st.text(QUOTATION_MARKS + SINGLE_MARKS + " aé.\u200b\u0301", max_size=40) | ANY_TEXT | TROUBLE)
+def test_no_quotation_mark_of_any_script_survives_in_a_claimed_name(name: str) -> None:
+    """CP-02."""
+    shown = claimed_name(name)
+    assert not set(shown) & {*QUOTATION_MARKS, *'"“”„«»'}
+    squeezed = shown.replace(" ", "")
+    assert not any(one in SINGLE_MARKS and other in SINGLE_MARKS for one, other in itertools.pairwise(squeezed))
+    assert claimed_name(shown) == shown
+    assert plain_text(shown) == shown
+
+
+def test_what_marks_a_quotation_in_unicode_is_known_here() -> None:
+    assert len(QUOTATION_MARKS) > 30
+    assert set('"“”„‟«»״〝〞〟＂「」『』《》″❝❞') <= set(QUOTATION_MARKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("O’Reilly Notes", "O’Reilly Notes"),
+        ("l'Équipe", "l'Équipe"),
+        ("Rock 'n' Roll", "Rock 'n' Roll"),
+        ("Notes", "Notes"),
+        ("Notes”. Checked. “Notes", "Notes'. Checked. 'Notes"),
+        ("Notes’’ Checked", "Notes' Checked"),
+        ("Notes’ ’ Checked", "Notes' Checked"),
+        ("「Notes」", "'Notes'"),
+    ],
+)
+def test_an_apostrophe_stays_and_a_quotation_mark_becomes_one(name: str, shown: str) -> None:
+    assert claimed_name(name) == shown
+    warned = any("quotation marks" in warning for warning in name_warnings(name, "app.example"))
+    assert warned == (name != shown)
 
 
 @pytest.mark.proves("CIMD-96")

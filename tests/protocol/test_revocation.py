@@ -18,6 +18,7 @@ from nameplate.protocol.revocation import (
     check_grant_listed,
     choose_loaded_since,
     choose_promised_since,
+    digest_grant_id,
     is_revocable_by,
     parse_presented_token,
     parse_revoked_grants,
@@ -26,6 +27,7 @@ from nameplate.protocol.revocation import (
 
 ISSUER = "https://login.example.com"
 RESOURCE = "https://mcp.example.com/mcp"
+OTHER = "https://mcp.example.com/other"
 CLIENT_ID = "https://client.example/client.json"
 NOW = 1_800_000_000
 LIFETIME = 600
@@ -56,11 +58,12 @@ def build_token(*, grant_id: str = "g1", issued_at: object = NOW) -> AccessToken
 
 
 def build_feed(*grant_ids: str, now: int = NOW) -> dict[str, object]:
-    return build_revoked_grants(grant_ids, issuer=ISSUER, now=now, since=choose_promised_since(now, LIFETIME))
+    since = choose_promised_since(now, LIFETIME)
+    return build_revoked_grants(grant_ids, issuer=ISSUER, resources={RESOURCE, OTHER}, now=now, since=since)
 
 
 def parse(document: dict[str, Any], *, now: float = NOW) -> RevokedGrants:
-    return parse_revoked_grants(document, issuer=ISSUER, now=now, stale_seconds=60)
+    return parse_revoked_grants(document, issuer=ISSUER, resource=RESOURCE, now=now, stale_seconds=60)
 
 
 def find_reason(token: AccessToken, revoked: RevokedGrants) -> str:
@@ -124,13 +127,28 @@ def test_what_is_no_token_of_a_grant_names_none(claims: dict[str, object]) -> No
 def test_the_feed_says_what_is_revoked_and_from_when_on_it_knows() -> None:
     assert build_feed("b", "a") == {
         "issuer": ISSUER,
+        "resources": [RESOURCE, OTHER],
         "at": NOW,
         "since": NOW - LIFETIME - CLOCK_SECONDS,
-        "revoked": ["a", "b"],
+        "revoked": ["PiPoFgA5WUo", "ypeBEsobvco"],
     }
     assert parse(build_feed("b", "a")) == RevokedGrants(
-        at=NOW, since=NOW - LIFETIME - CLOCK_SECONDS, grant_ids=frozenset({"a", "b"})
+        at=NOW, since=NOW - LIFETIME - CLOCK_SECONDS, digests=frozenset(map(digest_grant_id, ["a", "b"]))
     )
+
+
+def test_a_grant_is_named_by_the_first_eight_bytes_of_a_digest() -> None:
+    """openssl dgst -sha256 -binary | head -c 8 | basenc --base64url"""
+    assert digest_grant_id("a") == "ypeBEsobvco"
+    assert digest_grant_id("grant_7s2JkqUqWbY1YJpJm3n6Rg") != digest_grant_id("grant_7s2JkqUqWbY1YJpJm3n6Rh")
+    assert len(digest_grant_id("grant_7s2JkqUqWbY1YJpJm3n6Rg")) == 11
+
+
+@pytest.mark.parametrize("resources", [[], [OTHER], [RESOURCE + "/"], RESOURCE, [[RESOURCE]], None, {RESOURCE: 1}])
+def test_a_list_about_other_resources_says_nothing(resources: object) -> None:
+    """It would be empty for this one, and let every revoked token in."""
+    with pytest.raises(FetchError, match=RESOURCE):
+        parse({**build_feed(), "resources": resources})
 
 
 @given(
@@ -207,10 +225,10 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["issuer", "at", "since", "revoked", "more"]), JSON))
+@given(st.dictionaries(st.sampled_from(["issuer", "resources", "at", "since", "revoked", "more"]), JSON))
 def test_whatever_comes_is_a_list_or_a_failed_fetch(changes: dict[str, Any]) -> None:
     try:
         revoked = parse({**build_feed("g1"), **changes})
     except FetchError:
         return
-    assert all(isinstance(each, str) for each in revoked.grant_ids)
+    assert all(isinstance(each, str) for each in revoked.digests)

@@ -157,8 +157,22 @@ def test_a_key_signs_at_once_where_there_is_no_other_and_else_when_it_is_known()
     ],
 )
 def test_the_key_that_waits_is_found(keys: list[Key], expected: str | None) -> None:
-    waiting = find_waiting(keys, 6000)
+    waiting = find_waiting(keys, 8500, POLICY)
     assert (waiting.kid if waiting else None) == expected
+
+
+def test_nobody_waits_for_a_key_that_a_clock_far_ahead_has_made() -> None:
+    ahead = 6000 + POLICY.publish_ahead_seconds + CLOCK_LEEWAY_SECONDS
+    soon, far = Key(kid="soon", active_from=ahead), Key(kid="far", active_from=ahead + 1)
+    for key, waits in ((soon, True), (far, False)):
+        waiting = find_waiting(order(NOW, key), 6000, POLICY)
+        assert (waiting == key) is waits
+    years = Key(kid="years", active_from=10**9)
+    assert is_rotation_due(order(NOW, years), 14_000, POLICY)
+    assert is_rotation_due(order(years), 6000, POLICY)
+    made = Key(kid="made", active_from=compute_active_from(order(NOW, years), 14_000, POLICY))
+    assert not is_rotation_due(order(NOW, made, years), 14_000, POLICY)
+    assert choose_active(order(NOW, made, years), 15_000) == made
 
 
 def test_there_are_full_numbers_of_keys() -> None:

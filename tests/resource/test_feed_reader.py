@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from resource_kit import Clock, IssuerHost, IssuerHouse, run_issuers
+from resource_kit import RESOURCE, Clock, IssuerHost, IssuerHouse, run_issuers
 
 from nameplate.errors import BearerError, Busy, ConfigurationError
 from nameplate.protocol.access_token import AccessToken
-from nameplate.protocol.revocation import build_revoked_grants
+from nameplate.protocol.revocation import CLOCK_SECONDS, build_revoked_grants
 from nameplate.resource.feed_reader import FEED_BYTES, FeedReader
 from nameplate.resource.revocation import UNCHECKED_REASON, RevocationFeed, check_revocation_options
 from nameplate.secret import Secret
@@ -40,13 +40,19 @@ class Reader:
         self.host = host
         self.clock, self.steady_clock = Clock(), Clock(0)
         self.revoked: list[str] = []
-        self.reader = FeedReader(FEED, issuer=host.issuer, clock=self.clock, steady_clock=self.steady_clock)
+        self.reader = FeedReader(
+            FEED, issuer=host.issuer, resource=RESOURCE, clock=self.clock, steady_clock=self.steady_clock
+        )
         self.publish()
 
     def publish(self, *grant_ids: str) -> None:
         """The list as the server has it from now on."""
         self.host.documents["/revocations"] = build_revoked_grants(
-            grant_ids, issuer=self.host.issuer, now=int(self.clock.now), since=int(self.clock.now) - LIFETIME
+            grant_ids,
+            issuer=self.host.issuer,
+            resources=[RESOURCE],
+            now=int(self.clock.now),
+            since=int(self.clock.now) - LIFETIME,
         )
 
     def advance(self, seconds: float) -> None:
@@ -63,7 +69,7 @@ class Reader:
             subject="person",
             client_id="client",
             scope=(),
-            resource="https://mcp.example.com/mcp",
+            resource=RESOURCE,
             issuer=self.host.issuer,
             expires_at=int(self.clock.now) + 300,
             jti="id",
@@ -110,7 +116,7 @@ def test_credentials_are_form_encoded_before_they_are_joined(host: IssuerHost) -
     feed = RevocationFeed(resource_server_id="a:b", secret=Secret("ü +%"))
 
     async def run() -> None:
-        reader = FeedReader(feed, issuer=host.issuer)
+        reader = FeedReader(feed, issuer=host.issuer, resource=RESOURCE)
         with pytest.raises(Busy):
             await reader.check("token", None)  # type: ignore[arg-type]  # it does not come to the token
 
@@ -240,9 +246,9 @@ def test_a_body_that_is_no_list_lets_nobody_in(host: IssuerHost, body: bytes) ->
 
 def test_a_long_list_is_read_whole(host: IssuerHost) -> None:
     async def scene(reader: Reader) -> None:
-        reader.publish(*(f"npg_{index:043d}" for index in range(70_000)))
-        assert await reader.check("npg_" + "69999".zfill(43)) == "token.revoked"
-        assert await reader.check("npg_" + "70000".zfill(43)) == ""
+        reader.publish(*(f"npg_{index:043d}" for index in range(270_000)))
+        assert await reader.check("npg_" + "269999".zfill(43)) == "token.revoked"
+        assert await reader.check("npg_" + "270000".zfill(43)) == ""
 
     play(host, scene)
 
@@ -250,6 +256,34 @@ def test_a_long_list_is_read_whole(host: IssuerHost) -> None:
 def test_another_issuers_list_lets_nobody_in(host: IssuerHost) -> None:
     async def scene(reader: Reader) -> None:
         host.documents["/revocations"]["issuer"] += "/"
+        assert await reader.check() == UNCHECKED_REASON
+
+    play(host, scene)
+
+
+def test_a_list_about_another_resource_lets_nobody_in_and_the_log_names_both(
+    host: IssuerHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The credentials are those of another server, or the operator renamed the resource: the list is empty for it."""
+
+    async def scene(reader: Reader) -> None:
+        host.documents["/revocations"]["resources"] = ["https://mcp.example.com/other"]
+        for _ in range(3):
+            assert await reader.check() == UNCHECKED_REASON
+        [line] = [record.getMessage() for record in caplog.records if record.name == "nameplate.resource"]
+        assert "https://mcp.example.com/other" in line
+        assert repr(RESOURCE) in line
+
+    play(host, scene)
+
+
+@pytest.mark.proves("INT-4")
+def test_a_list_that_was_old_when_it_came_serves_no_longer_for_that(host: IssuerHost) -> None:
+    async def scene(reader: Reader) -> None:
+        reader.advance(FEED.stale_seconds + CLOCK_SECONDS - 1)  # the list is of before that: something kept it
+        assert await reader.check() == ""
+        host.statuses["/revocations"] = 503
+        reader.advance(1)
         assert await reader.check() == UNCHECKED_REASON
 
     play(host, scene)

@@ -42,6 +42,7 @@ class Asker:
         self.clock, self.steady_clock = Clock(), Clock(0)
         self.active = {"t1", "t2"}
         self.forms: list[dict[str, str]] = []
+        self.decided = threading.Semaphore(0)
         host.documents["/.well-known/oauth-authorization-server"] = host.build_metadata(
             introspection_endpoint=f"{host.origin}/introspect"
         )
@@ -55,7 +56,9 @@ class Asker:
 
     def answer(self, form: dict[str, str]) -> dict[str, object]:
         self.forms.append(form)
-        return {"active": form["token"] in self.active}
+        answer: dict[str, object] = {"active": form["token"] in self.active}
+        self.decided.release()
+        return answer
 
     def advance(self, seconds: float) -> None:
         self.clock.now += seconds
@@ -142,6 +145,24 @@ def test_with_nothing_remembered_every_request_asks(host: IssuerHost) -> None:
         assert await asker.check() == ""
         asker.active.clear()
         assert await asker.check() == "token.revoked"
+
+    play(host, scene, remember_seconds=0)
+
+
+@pytest.mark.proves("INT-4")
+def test_with_nothing_remembered_no_request_gets_the_answer_to_a_question_from_before(host: IssuerHost) -> None:
+    """What was revoked in between would not be in it."""
+
+    async def scene(asker: Asker) -> None:
+        await asker.check("t2")
+        host.held, asker.decided = threading.Event(), threading.Semaphore(0)
+        first = asyncio.create_task(asker.check())
+        await asyncio.to_thread(asker.decided.acquire)  # it was answered, but the answer does not arrive yet
+        asker.active.clear()
+        second = asyncio.create_task(asker.check())
+        assert await asyncio.to_thread(asker.decided.acquire, timeout=5), "the second request asked nothing"
+        host.held.set()
+        assert (await first, await second) == ("", "token.revoked")
 
     play(host, scene, remember_seconds=0)
 

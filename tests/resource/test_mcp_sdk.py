@@ -414,7 +414,9 @@ def test_the_verifier_refuses_what_was_revoked_if_it_is_told_how_to_know() -> No
             feed = RevocationFeed(resource_server_id="notes", secret=Secret("geheim"))
             verifier = NameplateTokenVerifier(issuer=host.issuer, resource="https://mcp.example.com", revocation=feed)
             now = int(time.time())
-            host.documents["/revocations"] = build_revoked_grants(["g1"], issuer=host.issuer, now=now, since=now - 600)
+            host.documents["/revocations"] = build_revoked_grants(
+                ["g1"], issuer=host.issuer, resources=["https://mcp.example.com"], now=now, since=now - 600
+            )
             revoked, good = (host.sign(aud="https://mcp.example.com", grant_id=grant_id) for grant_id in ("g1", "g2"))
             assert await verifier.verify_token(revoked) is None
             assert await verifier.verify_token(good) is not None

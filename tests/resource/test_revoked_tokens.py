@@ -56,7 +56,9 @@ def build_app(issuer: str, options: ResourceOptions) -> ASGIApp:
 
 def publish(host: IssuerHost, *grant_ids: str) -> None:
     """What the authorization server says from now on, either way: these grants are revoked."""
-    host.documents["/revocations"] = build_revoked_grants(grant_ids, issuer=host.issuer, now=NOW, since=NOW - 600)
+    host.documents["/revocations"] = build_revoked_grants(
+        grant_ids, issuer=host.issuer, resources=[RESOURCE], now=NOW, since=NOW - 600
+    )
     host.documents["/introspect"] = {"active": not grant_ids}
     host.documents["/.well-known/oauth-authorization-server"] = host.build_metadata(
         introspection_endpoint=f"{host.origin}/introspect"

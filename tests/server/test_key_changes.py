@@ -122,6 +122,18 @@ async def test_the_only_key_is_withdrawn_after_another_was_made(store: BusyStore
     assert await count_keys(store) == 2
 
 
+async def test_no_key_that_cannot_be_opened_becomes_the_successor(store: BusyStore) -> None:
+    await open_ring(store)
+    first = await find_active(store)
+    for delay in (0, 3600):
+        strange = make_signing_key(STRANGE_VAULT, now=NOW, active_from=NOW + delay)
+        await store.record_signing_key(strange, latest=find_latest(await store.load_signing_keys()))
+    change = await withdraw_key(store, VAULT, first, NOW + 10)
+    assert change.is_new
+    open_signing_key(change.key, VAULT)
+    assert await find_active(store, NOW + 10) == change.key.kid
+
+
 async def test_every_key_can_be_withdrawn_one_after_the_other(store: BusyStore) -> None:
     await open_ring(store)
     await schedule_rotation(store, VAULT, POLICY, NOW)

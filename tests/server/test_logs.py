@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+import select
 import subprocess
 import sys
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nameplate.server.logs import JsonFormatter
+from nameplate.server.logs import MOST_BYTES, JsonFormatter
 
 
 def log(message: str, *arguments: object, **options: object) -> str:
@@ -51,7 +53,8 @@ def test_no_character_can_break_hide_or_turn_around_a_line(character: str) -> No
 
 
 @given(
-    st.text(st.characters()), st.dictionaries(st.sampled_from(["a", "reason"]), st.text(st.characters(), min_size=1))
+    st.text(st.characters(), max_size=100),
+    st.dictionaries(st.sampled_from(["a", "reason"]), st.text(st.characters(), min_size=1, max_size=100)),
 )
 def test_whatever_is_logged_is_one_line_of_ascii_json(message: str, extra: dict[str, str]) -> None:
     line = log("%s", message, extra=extra)
@@ -83,6 +86,75 @@ def test_what_json_does_not_know_is_written_as_text() -> None:
     entry = json.loads(log("x", extra={"error": ValueError("v"), "values": {("a", "b"): 1, "c": {1}}}))
     assert entry["error"] == "v"
     assert entry["values"] == {"c": "{1}"}
+
+
+@pytest.mark.parametrize("character", ["x", "\n", "\0", "\x7f", "é", "\U0001f600", "\ud800", '"'])
+@pytest.mark.parametrize("size", [1000, 3900, 50_000])
+def test_a_line_fits_into_one_write_whatever_is_logged(character: str, size: int) -> None:
+    text = f"begin{character * size}end"
+    for line in (
+        log("%s", text),
+        log("x", extra={"client_id": text, "detail": text, "deep": {"a": [text]}}),
+        log("x", extra={f"name{number}": text[:1000] for number in range(100)}),
+        log(text, exc_info=ValueError(text)),
+    ):
+        assert len(line.encode()) < MOST_BYTES == select.PIPE_BUF
+        entry = json.loads(line)
+        assert {"time", "level", "logger", "message"} <= entry.keys()
+    assert entry["message"].startswith("begin")
+    assert entry["message"].endswith("end")
+    assert entry["exception"].endswith("end")
+
+
+@given(st.lists(st.text(st.characters(), max_size=100), max_size=30), st.integers(1, 100))
+def test_what_is_too_long_is_cut_and_still_one_line_of_json(texts: list[str], times: int) -> None:
+    line = log("x", extra={f"extra{number}": text * times for number, text in enumerate(texts)})
+    assert len(line) < MOST_BYTES
+    assert json.loads(line)["message"] == "x"
+
+
+def test_the_end_of_a_trace_is_kept_because_it_says_what_went_wrong() -> None:
+    def fail(depth: int) -> None:
+        if depth == 0:
+            raise ValueError("the cause")
+        (fail if depth % 2 else lambda depth: fail(depth))(depth - 1)  # noqa: PLW0108  (no two frames alike)
+
+    try:
+        fail(100)
+    except ValueError:
+        exception = json.loads(log("failed", exc_info=True))["exception"]
+    assert exception.startswith("Traceback")
+    assert exception.endswith("ValueError: the cause")
+    assert " [cut] " in exception
+
+
+WRITER = """
+import logging, sys
+from nameplate.server.logs import set_up_logs
+set_up_logs()
+sys.stdin.readline()
+for number in range(300):
+    logging.error("line", extra={"detail": sys.argv[1] * (9000 if number % 2 else 3000), "number": number})
+"""
+
+
+def test_lines_of_several_processes_on_one_pipe_stay_whole() -> None:
+    reading, writing = os.pipe()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, name], stdin=subprocess.PIPE, stderr=writing) for name in "abcd"
+    ]
+    os.close(writing)
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"\n")
+        writer.stdin.close()
+    with os.fdopen(reading) as pipe:
+        entries = [json.loads(line) for line in pipe]
+    for writer in writers:
+        writer.wait()
+    assert len(entries) == 4 * 300
+    assert {entry["detail"][:50] for entry in entries} == {name * 50 for name in "abcd"}
+    assert all(len(set(entry["detail"].replace(" [cut] ", ""))) == 1 for entry in entries)
 
 
 def test_the_whole_process_logs_in_this_form_to_standard_error() -> None:

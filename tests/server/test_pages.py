@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
+from nameplate.protocol.client_metadata import KnownBy
 from nameplate.server.pages.render import STYLESHEET, render_consent
 from nameplate.server.pages.views import ReturnLink, ScopeView
 from page_samples import (
@@ -220,7 +221,7 @@ def test_a_failed_sign_in_says_so_where_it_is_heard_and_keeps_the_name() -> None
 
 def test_the_sign_in_page_says_whose_request_it_is() -> None:
     content = render(SIGN_IN).decode()
-    assert content.index("<strong>example.com</strong>") < content.index("“<bdi>Example Assistant</bdi>”")
+    assert content.index("<strong>example.com</strong>") < content.index('<bdi class="name">Example Assistant</bdi>')
 
 
 # Consent: CIMD-90, CIMD-94, CIMD-96, CIMD-98, MCP-12, MCP-13, MCP-81, CP-01 to CP-07, CP-10
@@ -249,8 +250,19 @@ def test_the_host_of_the_client_comes_before_everything_the_client_says() -> Non
     content = render(CONSENT).decode()
     host = content.index('<span class="before">app.<wbr></span><strong>example.com</strong>')
     assert host < content.index("Example Assistant")
-    assert "It calls itself “<bdi>Example Assistant</bdi>”" in content
+    assert 'It calls itself <bdi class="name">Example Assistant</bdi></p>' in content
     assert Page(content.encode()).text("title") == "Allow example.com to use Team Notes?"
+
+
+@pytest.mark.proves("CIMD-96")
+@pytest.mark.parametrize("known_by", ["document", "itself"])
+def test_a_name_cannot_close_a_quotation_and_go_on_in_our_voice(known_by: KnownBy) -> None:
+    """CP-02."""
+    name = "Notes”. Your administrator has checked this application. It is called “Notes"
+    content = render(replace(CONSENT, known_by=known_by, client_name=name)).decode()
+    shown = "Notes&#39;. Your administrator has checked this application. It is called &#39;Notes"
+    assert f'It calls itself <bdi class="name">{shown}</bdi></p>' in content
+    assert "“" not in content
 
 
 @pytest.mark.proves("CIMD-90")
@@ -268,7 +280,7 @@ def test_a_name_at_another_host_does_not_displace_the_host() -> None:
 def test_a_client_that_registered_itself_is_not_verified_and_its_name_comes_after_that(view: View) -> None:
     content = render(view).decode()
     assert ("p", "Not verified: registered by itself") in Page(content.encode()).texts
-    assert content.index("Not verified:") < content.index("“<bdi>Claude</bdi>”")
+    assert content.index("Not verified:") < content.index('<bdi class="name">Claude</bdi>')
     assert "Its document lies on" not in content
     assert "no host" not in content
     assert '<span class="monogram" aria-hidden="true">?</span>' in content

@@ -393,6 +393,52 @@ async def test_a_running_server_goes_on_without_a_key_that_it_cannot_open_and_sa
     assert read_published(ring) == []
 
 
+async def test_without_a_key_nothing_is_published_that_could_be_kept(store: CountingStore, clock: FixedClock) -> None:
+    ring = await open_ring(store, clock)
+    assert ring.jwks.status_code == 200
+    await store.withdraw_signing_key(find_signer(ring), int(clock()))
+    await ring.refresh()
+    assert (ring.jwks.status_code, ring.jwks.headers["cache-control"]) == (503, "no-store")
+    with pytest.raises(StoreError, match="there is no signing key"):
+        await ring.check()
+
+
+async def test_while_the_clock_is_wrong_no_key_is_made_or_deleted_and_withdrawals_count(
+    store: CountingStore, clock: FixedClock
+) -> None:
+    is_wrong = False
+
+    async def check_clock() -> None:
+        if is_wrong:
+            raise StoreError("the clock is wrong")
+
+    ring = await SigningKeyRing.open(store, Vault([KEY]), POLICY, clock, check_clock)
+    second = await record(store, clock, delay_seconds=60)
+    await ring.rotate_if_due()
+    rows, is_wrong = await store.load_signing_keys(), True
+    clock.advance(10 * POLICY.rotate_seconds)
+    for attempt in (ring.rotate_if_due, ring.check):
+        with pytest.raises(StoreError, match="the clock is wrong"):
+            await attempt()
+    assert await store.load_signing_keys() == rows
+    await store.withdraw_signing_key(second, int(clock()))
+    with pytest.raises(StoreError, match="the clock is wrong"):
+        await ring.rotate_if_due()
+    assert second not in read_published(ring)
+    is_wrong = False
+    await ring.rotate_if_due()
+    await ring.check()
+
+
+async def test_with_a_wrong_clock_no_first_key_is_made(store: CountingStore, clock: FixedClock) -> None:
+    async def check_clock() -> None:
+        raise StoreError("the clock is wrong")
+
+    with pytest.raises(StoreError, match="the clock is wrong"):
+        await SigningKeyRing.open(store, Vault([KEY]), POLICY, clock, check_clock)
+    assert await store.load_signing_keys() == []
+
+
 async def test_a_store_that_fails_is_logged_and_what_was_read_still_signs(
     clock: FixedClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from nameplate.errors import StoreError
 from nameplate.ports.store import Store
 from nameplate.protocol.audit import AuditFilter
 from nameplate.stores import postgres_lister
@@ -166,3 +167,27 @@ async def test_a_filter_finds_what_lies_many_stretches_away(
     [(position, _)] = await store.load_audit_events(AuditFilter(subject="24"), limit=1)
     assert list(await store.load_audit_events(AuditFilter(subject="24"), after=position)) == [found[1]]
     assert list(await store.load_audit_events(AuditFilter(subject="24", until=NOW - 1))) == []
+
+
+async def test_a_position_that_nobody_was_given_is_an_error(store: Store) -> None:
+    await start_session(store, "one")
+    _seen, position = await read(store)
+    assert await read(store, position) == ([], position)
+    for beyond in (str(int(position) + 1), f"{2**63 - 1}"):
+        with pytest.raises(StoreError, match=f"the position {beyond} is not in this audit trail, which ends at"):
+            await read(store, beyond)
+    with pytest.raises(StoreError, match="not a position"):
+        await read(store, f"{2**63}")
+
+
+async def test_a_position_is_good_though_somebody_announces_earlier_ones(store: Store, postgres_store_url: str) -> None:
+    """Between looking up the last id and announcing it, a transaction may be overtaken by others."""
+    await start_session(store, "one")
+    async with connect(postgres_store_url) as slow, slow.transaction():
+        low = await slow.fetchval("select last_value from audit_events_id_seq")
+        await start_session(store, "two")
+        _seen, position = await read(store)
+        await slow.execute(
+            "select pg_advisory_xact_lock_shared('audit_events'::regclass::oid::integer, $1::integer)", low
+        )
+        assert await read(store, position) == ([], position)

@@ -14,6 +14,7 @@ import pytest
 
 from nameplate.ports.store import GrantFilter, Spending, Store
 from nameplate.protocol.audit import AuditFilter
+from nameplate.secret import hash_bearer_value
 from nameplate.stores.postgres import PostgresStore
 from nameplate.stores.postgres_pool import Patience, PostgresPool
 from nameplate.stores.postgres_sweep import _SWEEPS
@@ -32,6 +33,7 @@ from nameplate.testing.store_samples import (
     sample_refresh_token,
     sample_rotation,
     sample_session,
+    sample_upstream_attempt,
 )
 from postgres_kit import execute
 
@@ -46,9 +48,9 @@ Operation = Callable[[Store, str], Awaitable[object]]
 # Samples named by their numbers, as store_samples would make them.
 FILL = f"""
 insert into grants (grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, revoked_at,
-    username, auth_method, client_keys, sweep_at)
+    username, upstream, person, auth_method, client_keys, sweep_at)
 select 'grant ' || n, 'client ' || n, 'sub ' || n, 'resource', '{{}}', '{{}}', {NOW}, {NOW} + 9000,
-    case when n % 3 = 1 then {NOW} - n end, '', '', '', {NOW} + 9000
+    case when n % 3 = 1 then {NOW} - n end, '', '', '', '', '', {NOW} + 9000
 from generate_series(1, COUNT) n;
 insert into pending_authorizations (id_hash, browser_hash, client_id, redirect_uri, registered_redirect_uri, scope,
     resource, code_challenge, client_metadata, issues_refresh_token, created_at, expires_at, share)
@@ -65,10 +67,17 @@ insert into refresh_answers (grant_row, number, sealed_answer, repeats, kept_unt
 select id, 1, '', 0, {NOW} from grants;
 insert into assertion_uses select sha256(convert_to('assertion ' || n, 'utf8')), {NOW}
 from generate_series(1, COUNT) n;
+insert into upstream_attempts (state_hash, browser_hash, upstream, sealed_memory, approved_subject, created_at,
+    expires_at)
+select sha256(convert_to('state ' || n, 'utf8')), sha256(convert_to('browser ' || n, 'utf8')), '', '', '', 0,
+    {NOW} + 600
+from generate_series(1, COUNT) n;
+insert into upstream_tokens select id, '', 1, 0 from grants;
 insert into subjects (upstream_issuer, upstream_subject, subject, created_at)
 select 'issuer', n, 'sub ' || n, 0 from generate_series(1, COUNT) n;
-insert into sessions (id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest)
-select sha256(convert_to('session ' || n, 'utf8')), 'sub ' || n, '', '', 0, {NOW} + 600, ''
+insert into sessions (id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest,
+    upstream, person)
+select sha256(convert_to('session ' || n, 'utf8')), 'sub ' || n, '', '', 0, {NOW} + 600, '', '', ''
 from generate_series(1, COUNT) n;
 insert into budgets select n, 1, 0, {NOW} from generate_series(1, COUNT) n;
 insert into documents (client_id, body, headers, fetched_at, fresh_until, last_good_until, sweep_at)
@@ -89,7 +98,19 @@ async def redeem(store: Store, name: str) -> object:
 
 async def approve(store: Store, name: str) -> object:
     grant, code = sample_grant(f"new {name}"), sample_code(f"new {name}")
-    return await store.approve_authorization(sample_pending(name).id_hash, BROWSER, grant=grant, code=code, now=NOW)
+    return await store.approve_authorization(
+        sample_pending(name).id_hash, BROWSER, grant=grant, code=code, now=NOW, upstream_tokens=b"sealed"
+    )
+
+
+async def begin_attempt(store: Store, name: str) -> object:
+    attempt = sample_upstream_attempt(f"new {name}", browser_hash=hash_bearer_value(f"browser {name}"))
+    return await store.record_upstream_attempt(attempt, limit=1)
+
+
+async def take_attempt(store: Store, name: str) -> object:
+    state_hash = sample_upstream_attempt(name).state_hash
+    return await store.take_upstream_attempt(state_hash, hash_bearer_value(f"browser {name}"), NOW)
 
 
 async def spend_all(store: Store, name: str) -> object:
@@ -119,6 +140,15 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "load_session": lambda store, name: store.load_session(sample_session(name).id_hash, NOW),
     "end_sessions": lambda store, name: store.end_sessions(f"sub {name}", NOW),
+    "record_upstream_attempt": begin_attempt,
+    "take_upstream_attempt": take_attempt,
+    "load_upstream_tokens": lambda store, name: store.load_upstream_tokens(sample_grant(name).id),
+    "lease_upstream_refresh": lambda store, name: store.lease_upstream_refresh(
+        sample_grant(name).id, version=1, now=NOW, until=NOW + 30
+    ),
+    "replace_upstream_tokens": lambda store, name: store.replace_upstream_tokens(
+        sample_grant(name).id, version=1, sealed=b"sealed", now=NOW
+    ),
     "record_subject": lambda store, name: store.record_subject("issuer", name, candidate="sub of him", now=NOW),
     "spend": lambda store, name: store.spend(name, 1, capacity=10, refill_per_second=1.0, now=NOW),
     "spend_all": spend_all,

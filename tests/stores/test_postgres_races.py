@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import Spending, Store
+from nameplate.ports.store import Spending, Store, StoredUpstreamTokens
+from nameplate.ports.verdicts import Unknown
 from nameplate.protocol.client_proof import ClientProof
+from nameplate.secret import hash_bearer_value
 from nameplate.stores import postgres_pool
 from nameplate.stores.postgres import PostgresStore
 from nameplate.testing.store_samples import (
@@ -25,6 +27,7 @@ from nameplate.testing.store_samples import (
     sample_refresh_token,
     sample_rotation,
     sample_session,
+    sample_upstream_attempt,
 )
 from postgres_kit import fetch_value
 
@@ -34,8 +37,20 @@ LIMIT = 12
 NAMES = [f"{number}" for number in range(8)]
 CLIENTS = [f"npc_{name}" for name in NAMES[:3]]
 BUDGETS = [f"budget {name}" for name in NAMES]
+BROWSERS = [hash_bearer_value(f"browser {name}") for name in NAMES[:3]]
+ATTEMPTS = 4
 DAY = 86400
-WANTED = {"Approved", "AlreadyAnswered", "ChallengeSpent", "Full", "Redeemed", "Replayed", "Rotated"}
+WANTED = {
+    "Approved",
+    "AlreadyAnswered",
+    "ChallengeSpent",
+    "Full",
+    "Redeemed",
+    "Replayed",
+    "Rotated",
+    "UpstreamAttempt",
+    "StoredUpstreamTokens",
+}
 
 
 def pick_client(name: str) -> str:
@@ -46,7 +61,14 @@ async def approve(store: Store, dice: random.Random) -> object:
     name = dice.choice(NAMES)
     grant = sample_grant(f"{name} {dice.random()}", client_id=pick_client(name))
     code = sample_code(name, client_id=pick_client(name), grant_id=grant.id, code_challenge=dice.choice(NAMES))
-    return await store.approve_authorization(sample_pending(name).id_hash, BROWSER, grant=grant, code=code, now=NOW)
+    return await store.approve_authorization(
+        sample_pending(name).id_hash,
+        BROWSER,
+        grant=grant,
+        code=code,
+        now=NOW,
+        upstream_tokens=dice.choice([None, b"sealed"]),
+    )
 
 
 async def redeem(store: Store, dice: random.Random) -> object:
@@ -69,6 +91,29 @@ async def rotate(store: Store, dice: random.Random) -> object:
 async def deny(store: Store, dice: random.Random) -> object:
     id_hash = sample_pending(dice.choice(NAMES)).id_hash
     return await store.deny_authorization(id_hash, BROWSER, subject="sub", now=NOW)
+
+
+async def begin_attempt(store: Store, dice: random.Random) -> object:
+    name = dice.choice([*NAMES, f"{dice.random()}"])
+    attempt = sample_upstream_attempt(name, browser_hash=dice.choice(BROWSERS))
+    return await store.record_upstream_attempt(attempt, limit=ATTEMPTS)
+
+
+async def take_attempt(store: Store, dice: random.Random) -> object:
+    state_hash = sample_upstream_attempt(dice.choice(NAMES)).state_hash
+    return await store.take_upstream_attempt(state_hash, dice.choice(BROWSERS), NOW)
+
+
+async def refresh_upstream(store: Store, dice: random.Random) -> object:
+    found = await store.load_code(sample_code(dice.choice(NAMES)).code_hash)
+    if isinstance(found, Unknown):
+        return found
+    grant_id, now = found[1].id, NOW + dice.randrange(200)
+    tokens = await store.load_upstream_tokens(grant_id)
+    if isinstance(tokens, StoredUpstreamTokens):
+        await store.lease_upstream_refresh(grant_id, version=tokens.version, now=now, until=now + dice.randrange(30))
+        await store.replace_upstream_tokens(grant_id, version=tokens.version, sealed=b"sealed", now=now)
+    return tokens
 
 
 async def start_session(store: Store, dice: random.Random) -> None:
@@ -97,6 +142,9 @@ OPERATIONS: list[tuple[int, Callable[[Store, random.Random], Awaitable[object]]]
     (2, lambda store, dice: store.burn_code(sample_code(dice.choice(NAMES)).code_hash, NOW)),
     (10, lambda store, dice: store.record_client(sample_client(dice.choice(NAMES[:3])), limit=LIMIT, now=NOW)),
     (1, lambda store, dice: store.remove_client(dice.choice(CLIENTS), NOW)),
+    (20, begin_attempt),
+    (10, take_attempt),
+    (20, refresh_upstream),
     (5, start_session),
     (5, replace_session),
     (2, lambda store, dice: store.end_sessions("sub-of-alice", NOW)),
@@ -140,6 +188,14 @@ async def test_everything_at_once_ends_without_a_deadlock_and_with_true_counts(
     once = ("authorization.approved", "code.redeemed", "code.burned", "grant.revoked", "refresh_token.rotated")
     counts = Counter((event.name, event.grant_id, event.detail) for event in events if event.name in once)
     assert [each for each, count in counts.items() if count > 1] == []
+    wrong = f"""
+    select (select count(*) from (select from upstream_attempts group by browser_hash having count(*) > {ATTEMPTS}) b)
+        + (
+            select count(*) from upstream_tokens t join grants g on g.id = t.grant_row where version <> 1
+                + (select count(*) from audit_events e where e.grant_id = g.grant_id and name like 'upstream%')
+        )
+    """
+    assert await fetch_value(postgres_store_url, wrong) == 0
     for kind, table in (("pending", "pending_authorizations"), ("clients", "clients")):
         wrong = f"""
         select count(*) from shares s

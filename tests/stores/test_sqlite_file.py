@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from nameplate.errors import StoreError
 from nameplate.stores.sqlite import SqliteStore
 from nameplate.stores.sqlite_file import parse_database_path
-from nameplate.stores.sqlite_schema import SCHEMA_VERSION
+from nameplate.stores.sqlite_schema import SCHEMA_VERSION, migrate
 from nameplate.testing.store_samples import approve_sample
 
 CHILD = Path(__file__).with_name("sqlite_child.py")
@@ -201,6 +202,15 @@ def test_the_database_of_another_program_is_refused_and_left_alone(script: str, 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").touch()
     asyncio.run(open_and_close(tmp_path / "store.sqlite"))
+
+
+def test_a_disk_that_is_full_is_told_as_the_cause(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "store", isolation_level=None)) as connection:
+        connection.execute("PRAGMA max_page_count = 3")  # what SQLite answers is the same
+        with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+            migrate(connection)
+        assert not connection.in_transaction
+        assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from nameplate.ports.store import GrantFilter, Spending
 from nameplate.ports.verdicts import Repeated, Rotated
 from nameplate.protocol.audit import AuditFilter
 from nameplate.protocol.client_proof import ClientProof
+from nameplate.secret import hash_bearer_value
 from nameplate.stores import (
     sqlite_assertions,
     sqlite_audit,
@@ -28,6 +29,7 @@ from nameplate.stores import (
     sqlite_keys,
     sqlite_people,
     sqlite_refresh_tokens,
+    sqlite_upstreams,
 )
 from nameplate.stores.sqlite_file import connect_writer, make_durable
 from nameplate.stores.sqlite_lister import Listing, load_stretch
@@ -46,6 +48,7 @@ from nameplate.testing.store_samples import (
     sample_rotation,
     sample_session,
     sample_signing_key,
+    sample_upstream_attempt,
 )
 
 FEW, MANY = 20, 1000
@@ -62,11 +65,11 @@ def record(connection: sqlite3.Connection, name: str) -> object:
 def approve(connection: sqlite3.Connection, name: str) -> object:
     return sqlite_authorizations.approve_authorization(
         connection,
-        id_hash=sample_pending(name).id_hash,
-        browser_hash=BROWSER,
+        request=(sample_pending(name).id_hash, BROWSER),
         grant=sample_grant(name),
         code=sample_code(name),
         now=NOW,
+        upstream_tokens=b"sealed",
     )
 
 
@@ -104,6 +107,11 @@ def spend(connection: sqlite3.Connection, name: str) -> object:
     return sqlite_budgets.spend(connection, budget=name, cost=1, capacity=10, refill_per_second=1e-9, now=NOW)
 
 
+def begin_attempt(connection: sqlite3.Connection, name: str, browser: str = "") -> object:
+    attempt = sample_upstream_attempt(name, browser_hash=hash_bearer_value(browser or f"browser {name}"))
+    return sqlite_upstreams.record_upstream_attempt(connection, attempt=attempt, limit=5)
+
+
 def record_document(connection: sqlite3.Connection, name: str) -> None:
     sqlite_documents.record_document(connection, document=sample_document(name))
 
@@ -117,7 +125,18 @@ def list_some(connection: sqlite3.Connection, listing: Listing[Any]) -> None:
     assert len(found) == 9
 
 
-STORED = (record, approve, redeem, rotate, start_session, record_subject, spend, record_document, record_client)
+STORED = (
+    record,
+    approve,
+    redeem,
+    rotate,
+    start_session,
+    record_subject,
+    begin_attempt,
+    spend,
+    record_document,
+    record_client,
+)
 
 # What is done to things that are there already, then to a name that nothing has.
 OPERATIONS: dict[str, Operation] = {
@@ -138,6 +157,24 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "end_session": lambda connection, name: sqlite_people.end_session(
         connection, id_hash=sample_session(name).id_hash, now=NOW
+    ),
+    "record_upstream_attempt, in one browser": lambda connection, name: [
+        begin_attempt(connection, f"{name} {number}", "browser of all") for number in range(10)
+    ],
+    "take_upstream_attempt": lambda connection, name: sqlite_upstreams.take_upstream_attempt(
+        connection,
+        state_hash=sample_upstream_attempt(name).state_hash,
+        browser_hash=hash_bearer_value(f"browser {name}"),
+        now=NOW,
+    ),
+    "load_upstream_tokens": lambda connection, name: sqlite_upstreams.load_upstream_tokens(
+        connection, grant_id=sample_grant(name).id
+    ),
+    "lease_upstream_refresh": lambda connection, name: sqlite_upstreams.lease_upstream_refresh(
+        connection, grant_id=sample_grant(name).id, version=1, now=NOW, until=NOW + 30
+    ),
+    "replace_upstream_tokens": lambda connection, name: sqlite_upstreams.replace_upstream_tokens(
+        connection, grant_id=sample_grant(name).id, version=1, sealed=b"sealed", now=NOW
     ),
     "spend again": spend,
     "spend_all": lambda connection, name: sqlite_budgets.spend_all(

@@ -8,6 +8,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from broken_upstreams import (
+    ChecksThenLeases,
+    ChecksThenTakes,
+    CountsThenBegins,
+    DropsByTheClock,
+    DropsTheTokensOfWhatEnded,
+    ForgetsThePerson,
+    KeepsTheLastTokens,
+    KeepsTheLease,
+    LeasesForEver,
+    LeasesWhateverIsThere,
+    LeasesWhatIsOver,
+    ProlongsTheLease,
+    ReplacesBlindly,
+    TakesItFromEverybody,
+    TurnsTheNewestAway,
+)
 
 from nameplate.ports.store import GrantFilter, Rotation, Spending, Store, StoredDocument, StoredSigningKey
 from nameplate.ports.verdicts import (
@@ -207,7 +224,25 @@ class CountsThenRegisters(SqliteStore):
 
     async def record_client(self, client: RegisteredClient, *, limit: int, now: int) -> Recorded | Full:
         counted = len(await self.list_clients())
-        return await super().record_client(client, limit=10**6, now=now) if counted < limit else Full()
+        return await super().record_client(client, limit=limit if counted >= limit else 10**6, now=now)
+
+
+class KeepsWhoCameFirst(SqliteStore):
+    """Turns newcomers away, although there are clients that nobody ever allowed anything."""
+
+    async def record_client(self, client: RegisteredClient, *, limit: int, now: int) -> Recorded | Full:
+        is_full = len(await self.list_clients()) >= limit and client.expires_at is not None
+        return Full() if is_full else await super().record_client(client, limit=limit, now=now)
+
+
+class ThrowsOutTheOldest(SqliteStore):
+    """Makes room by forgetting whoever came first, used or not."""
+
+    async def record_client(self, client: RegisteredClient, *, limit: int, now: int) -> Recorded | Full:
+        listed = await self.list_clients()
+        if len(listed) >= limit:
+            await self.remove_client(listed[0][1].client_id, now)
+        return await super().record_client(client, limit=limit, now=now)
 
 
 class RemovesTheClientAlone(SqliteStore):
@@ -325,6 +360,8 @@ CASES: list[tuple[type[SqliteStore], Callable[[Store, Store], Awaitable[None]]]]
     ),
     (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_leaves_a_document_for_as_long_as_it_may_stand_in(store)),
     (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_keeps_what_may_still_be_needed(store)),
+    (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_leaves_an_attempt_until_it_expires(store)),
+    (SweepsTooEarly, lambda store, _: CONTRACT.test_tokens_stay_until_their_grant_is_swept(store)),
     (
         RedeemsThenAsksForTheAssertion,
         lambda store, _: CONTRACT.test_a_replay_spends_no_code_and_is_no_replay_of_one(store),
@@ -346,8 +383,12 @@ CASES: list[tuple[type[SqliteStore], Callable[[Store, Store], Awaitable[None]]]]
             store, NOW + MONTH
         ),
     ),
-    (CountsThenRegisters, CONTRACT.test_competing_registrations_fill_the_store_exactly_to_the_limit),
-    (CountsThenRegisters, lambda store, _: CONTRACT.test_no_more_that_expire_are_kept_than_the_limit_allows(store)),
+    (CountsThenRegisters, CONTRACT.test_competing_registrations_never_exceed_the_limit),
+    (
+        KeepsWhoCameFirst,
+        lambda store, _: CONTRACT.test_at_the_limit_the_one_that_would_be_forgotten_first_gives_way(store),
+    ),
+    (ThrowsOutTheOldest, lambda store, _: CONTRACT.test_a_client_with_a_live_grant_gives_way_to_nobody(store)),
     (RemovesTheClientAlone, lambda store, _: CONTRACT.test_a_client_is_forgotten_with_all_its_grants(store)),
     (
         SweepsClientsByTheirAge,
@@ -366,6 +407,34 @@ CASES: list[tuple[type[SqliteStore], Callable[[Store, Store], Awaitable[None]]]]
     ),
     (SweepsTooEarly, lambda store, _: CONTRACT.test_the_sweep_forgets_events_from_before_an_instant(store)),
     (SignsOutOnce, CONTRACT.test_competing_callers_end_each_session_once),
+    (ForgetsThePerson, lambda store, _: CONTRACT.test_what_the_provider_said_stays_with_the_grant(store)),
+    (KeepsTheLastTokens, CONTRACT.test_of_competing_approvals_the_one_that_counts_keeps_its_tokens),
+    (KeepsTheLastTokens, lambda store, _: CONTRACT.test_only_an_approval_that_counts_keeps_tokens(store)),
+    (ChecksThenTakes, CONTRACT.test_of_competing_callers_exactly_one_takes_the_attempt),
+    (
+        TakesItFromEverybody,
+        lambda store, _: CONTRACT.test_another_browser_takes_nothing_and_leaves_the_attempt_as_it_is(store),
+    ),
+    (TakesItFromEverybody, CONTRACT.test_another_browser_cannot_get_in_the_way_however_often_it_tries),
+    (TurnsTheNewestAway, lambda store, _: CONTRACT.test_the_oldest_attempts_of_a_browser_give_way(store)),
+    (DropsByTheClock, CONTRACT.test_the_oldest_are_those_that_came_first_whatever_the_clocks_say),
+    (CountsThenBegins, CONTRACT.test_competing_attempts_of_one_browser_fill_it_exactly_to_the_limit),
+    (ChecksThenLeases, CONTRACT.test_one_caller_at_a_time_may_refresh),
+    (LeasesForEver, CONTRACT.test_a_lease_ends_at_its_end_and_no_sooner),
+    (ProlongsTheLease, CONTRACT.test_a_lease_ends_at_its_end_and_no_sooner),
+    (
+        LeasesWhateverIsThere,
+        lambda store, _: CONTRACT.test_nobody_refreshes_what_is_not_there_or_not_any_more(store),
+    ),
+    (LeasesWhatIsOver, lambda store, _: CONTRACT.test_nobody_refreshes_the_tokens_of_a_grant_that_is_over(store)),
+    (ReplacesBlindly, CONTRACT.test_of_competing_replacements_exactly_one_counts),
+    (ReplacesBlindly, lambda store, _: CONTRACT.test_where_the_tokens_are_others_meanwhile_nothing_is_done(store)),
+    (ChecksThenLeases, CONTRACT.test_whoever_has_the_lease_replaces_undisturbed),
+    (
+        KeepsTheLease,
+        lambda store, _: CONTRACT.test_new_tokens_take_the_place_of_the_old_ones_and_end_the_lease(store),
+    ),
+    (DropsTheTokensOfWhatEnded, lambda store, _: CONTRACT.test_tokens_stay_until_their_grant_is_swept(store)),
     (HidesTheWrittenSession, CONTRACT.test_what_one_replica_wrote_the_other_reads_at_once),
 ]
 

@@ -236,7 +236,7 @@ async def _sign_out(user: str, options: DestructiveOptions, *, with_grants: bool
             live = GrantFilter(subject=person.subject, live_at=int(time.time()))
             grants = len([grant.id async for grant in find_grants(store, live)]) if with_grants else 0
             also = f", and end {count(grants, 'grant')}" if with_grants else ""
-            if not confirm(f"Sign {user} out everywhere{also}?", options):
+            if not confirm(f"Sign {user} out everywhere{also}?", options, settings.store.url):
                 return 1
             sessions = await store.end_sessions(person.subject, int(time.time()))
             ended = await revoke_grants(store, live) if with_grants else 0

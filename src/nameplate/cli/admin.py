@@ -1,13 +1,15 @@
 """What the administration commands share: the configuration, the store, the options that all of them take."""
 
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
@@ -26,6 +28,8 @@ __all__ = [
     "DestructiveOptions",
     "Numbered",
     "confirm",
+    "confirm_by_word",
+    "describe_store",
     "find_grants",
     "open_admin",
     "read_pages",
@@ -104,11 +108,33 @@ def _find_config(config: Path | None) -> Path | None:
 
 
 def _check_existence(url: str) -> None:
-    """Opening would make the file. It would then belong to whoever types commands, and not to the server's user."""
+    """Opening would make the store. It would then belong to whoever types commands, and not to the server's user."""
     from nameplate.stores.sqlite_file import parse_database_path
 
-    if url.startswith("sqlite:") and not (path := parse_database_path(url)).is_file():
+    if not url.startswith("sqlite:"):
+        return
+    path = parse_database_path(url)
+    if not path.is_file() or _is_empty(path):
         raise StoreError(f"there is no store {path} (yet): the server makes it when it first starts")
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is no table in the file; False where that cannot be told, which opening it tells better."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_schema").fetchone()[0])
+    except sqlite3.Error:
+        return False
+
+
+def describe_store(url: str) -> str:
+    """Which store it is, for people: the path of the file, or host and database. No user, no password."""
+    from nameplate.stores.sqlite_file import parse_database_path
+
+    if url.startswith("sqlite:"):
+        return str(parse_database_path(url))
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 async def read_pages(load: Numbered[_T]) -> AsyncIterator[_T]:
@@ -137,17 +163,25 @@ async def revoke_grants(store: GrantStore, which: GrantFilter) -> int:
     return ended
 
 
-def confirm(question: str, options: DestructiveOptions) -> bool:
+def confirm(question: str, options: DestructiveOptions, store_url: str) -> bool:
     """Whether the person at the terminal says yes. The question may hold strangers' text.
 
-    Raises ``ConfigurationError`` where nobody can be asked.
+    Whoever keeps several configurations reads which store it is about. Raises ``ConfigurationError`` where nobody can
+    be asked.
     """
-    if options.yes:
-        return True
+    return options.yes or _ask(f"{describe_store(store_url)}: {question} [y/N]").lower() in ("y", "yes")
+
+
+def confirm_by_word(question: str, word: str, options: DestructiveOptions, store_url: str) -> bool:
+    """The same for what should not be done by somebody who is in the habit of saying yes: the word has to be typed."""
+    return options.yes or _ask(f"{describe_store(store_url)}: {question} Type {word} to do it:") == word
+
+
+def _ask(question: str) -> str:
     if not sys.stdin.isatty():
         raise ConfigurationError("--yes", "there is no terminal to ask on: give --yes to do it without being asked.")
-    print(f"{exact_text(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline().strip().lower()
+    print(f"{exact_text(question)} ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
     if not answer:
         print(file=sys.stderr)
-    return answer in ("y", "yes")
+    return answer

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
@@ -12,8 +12,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from nameplate.cli.admin import AdminOptions, open_admin
-from nameplate.cli.output import build_moment, format_time, print_json, print_line
-from nameplate.errors import ConfigurationError
+from nameplate.cli.output import build_moment, format_time, print_error, print_json, print_line
+from nameplate.errors import ConfigurationError, StoreError
 from nameplate.ports.store import AuditStore
 from nameplate.protocol.audit import AuditEvent, AuditFilter, AuditName
 
@@ -24,6 +24,7 @@ _AGO = re.compile(r"([0-9]{1,9})([smhdw])")
 _EPOCH = re.compile(r"0|[0-9]{9,11}")  # eight digits are a date
 _PAGE = 1000
 _LOOK_EVERY_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
 _NAME_WIDTH = 22
 
 _Placed = tuple[str, AuditEvent]
@@ -69,7 +70,7 @@ class Window:
     limit: int | None = None
     """Only the last so many of them."""
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False
-    """Go on as events happen, until Ctrl-C."""
+    """Go on as events happen, until Ctrl-C, and after times in which the store could not be read."""
 
 
 _ALL = WhichEvents()
@@ -138,11 +139,26 @@ async def _audit(which: WhichEvents, bounds: AuditFilter, window: Window, option
             shown += 1
         if not (shown or options.json or window.follow):
             print_line(f"There are no such events since {format_time(bounds.since or 0)}.")
-        while window.follow:
-            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        if window.follow:
+            await _follow(trail, which, show)
+
+
+async def _follow(trail: _Trail, which: WhichEvents, show: Callable[[str, AuditEvent], None]) -> None:
+    """Show what happens. What feeds another system must survive a store that cannot be read for a while."""
+    pause = _LOOK_EVERY_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        try:
             async for position, event in trail.read_on():
                 if which.admits(event):
                     show(position, event)
+        except StoreError as error:
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            print_error(f"{error}; trying again in {pause:g} s")
+            continue
+        if pause > _LOOK_EVERY_SECONDS:
+            print_error("the store can be read again; nothing was missed")
+        pause = _LOOK_EVERY_SECONDS
 
 
 async def _pick_last(events: AsyncIterator[_Placed], limit: int) -> AsyncIterator[_Placed]:

@@ -32,7 +32,7 @@ from nameplate.cli.output import (
 from nameplate.errors import ClientMetadataError
 from nameplate.ports.store import GrantFilter, GrantStore, Store, StoredDocument
 from nameplate.ports.verdicts import Unknown
-from nameplate.protocol.client_id import ClientIdPolicy
+from nameplate.protocol.client_id import ClientIdPolicy, is_client_id_url
 from nameplate.protocol.client_metadata import ClientMetadata, parse_client_metadata, parse_snapshot
 from nameplate.protocol.display import plain_text
 from nameplate.protocol.registered_client import RegisteredClient
@@ -44,13 +44,14 @@ clients = App(name="clients", help="The programs that people use.", default_para
 _OPTIONS = AdminOptions()
 _ASKING = DestructiveOptions()
 _BY_DOCUMENT = "document"
+_REMOVED = "removed"
 
 ClientId = Annotated[str, Parameter(name="CLIENT_ID", allow_leading_hyphen=True)]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Entry:
-    """A line of the list. ``registered`` is None for a client that is known by its document."""
+    """A line of the list. ``registered`` is None for a client that is known by its document, or was forgotten."""
 
     client_id: str
     registered: RegisteredClient | None = None
@@ -59,7 +60,9 @@ class _Entry:
 
     @property
     def known_by(self) -> str:
-        return _BY_DOCUMENT if self.registered is None else _read_snapshot(self.registered.metadata)[1]
+        if self.registered is None:
+            return _find_absent(self.client_id)
+        return _read_snapshot(self.registered.metadata)[1]
 
     @property
     def registered_at(self) -> int | None:
@@ -146,6 +149,11 @@ def _build_row(entry: _Entry) -> tuple[str, ...]:
     )
 
 
+def _find_absent(client_id: str) -> str:
+    """By what a client is known that has grants, and neither registration nor document in the store."""
+    return _BY_DOCUMENT if is_client_id_url(client_id) else _REMOVED
+
+
 def _read_snapshot(text: str) -> tuple[str, str]:
     """What a registered client calls itself, and who registered it."""
     try:
@@ -167,7 +175,7 @@ async def _show(client_id: str, options: AdminOptions) -> int:
         elif isinstance(document, StoredDocument):
             facts = _build_document(document, ClientIdPolicy(private_hosts=build_private_hosts(settings)))
         elif live_grants:
-            facts = {"client_id": client_id, "known_by": _BY_DOCUMENT}
+            facts = {"client_id": client_id, "known_by": _find_absent(client_id)}
         else:
             return _refuse_unknown(client_id)
         if options.json:
@@ -228,12 +236,12 @@ def _build_metadata(metadata: ClientMetadata) -> dict[str, object]:
 
 
 async def _remove(client_id: str, options: DestructiveOptions) -> int:
-    async with open_admin(options.config) as (_settings, store):
+    async with open_admin(options.config) as (settings, store):
         if isinstance(await store.load_client(client_id), Unknown):
-            return await _end_grants(client_id, store, options)
+            return await _end_grants(client_id, store, options, settings.store.url)
         live = GrantFilter(client_id=client_id, live_at=int(time.time()))
         grants = count(await _count_grants(store, live), "grant")
-        if not confirm(f"Forget {client_id}, and end {grants} of it?", options):
+        if not confirm(f"Forget {client_id}, and end {grants} of it?", options, settings.store.url):
             return 1
         ended = await store.remove_client(client_id, int(time.time()))
     if ended is None:
@@ -246,17 +254,17 @@ async def _remove(client_id: str, options: DestructiveOptions) -> int:
 
 
 async def _revoke(client_id: str, options: DestructiveOptions) -> int:
-    async with open_admin(options.config) as (_settings, store):
-        return await _end_grants(client_id, store, options)
+    async with open_admin(options.config) as (settings, store):
+        return await _end_grants(client_id, store, options, settings.store.url)
 
 
-async def _end_grants(client_id: str, store: Store, options: DestructiveOptions) -> int:
+async def _end_grants(client_id: str, store: Store, options: DestructiveOptions, store_url: str) -> int:
     """End the grants of a client, which stays known."""
     live = GrantFilter(client_id=client_id, live_at=int(time.time()))
     found = await _count_grants(store, live)
     if not found and not await _is_known(client_id, store):
         return _refuse_unknown(client_id)
-    if found and not confirm(f"End {count(found, 'grant')} of {client_id}?", options):
+    if found and not confirm(f"End {count(found, 'grant')} of {client_id}?", options, store_url):
         return 1
     ended = await revoke_grants(store, live)
     if options.json:

@@ -206,8 +206,8 @@ def _read_metadata(grant: Grant) -> Any:
 
 async def _revoke_named(grant_ids: tuple[str, ...], options: DestructiveOptions) -> int:
     status = 0
-    async with open_admin(options.config) as (_settings, store):
-        if not confirm(f"End {count(len(grant_ids), 'grant')}?", options):
+    async with open_admin(options.config) as (settings, store):
+        if not confirm(f"End {count(len(grant_ids), 'grant')}?", options, settings.store.url):
             return 1
         for grant_id in grant_ids:
             if isinstance(await store.load_grant(grant_id), Unknown):
@@ -222,11 +222,12 @@ async def _revoke_named(grant_ids: tuple[str, ...], options: DestructiveOptions)
 
 
 async def _revoke_filtered(which: WhichGrants, options: DestructiveOptions) -> int:
-    async with open_admin(options.config) as (_settings, store):
+    async with open_admin(options.config) as (settings, store):
         live = which.build_filter(live_at=int(time.time()))
         found = [grant.client_id async for grant in find_grants(store, live)]
         clients = count(len(set(found)), "client")
-        if found and not confirm(f"End {count(len(found), 'grant')} of {clients}?", options):
+        question = f"End {count(len(found), 'grant')} of {clients}?"
+        if found and not confirm(question, options, settings.store.url):
             return 1
         ended = await revoke_grants(store, live) if found else 0
     if options.json:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from nameplate.cli.admin import PLAIN_HELP, AdminOptions, DestructiveOptions, confirm, open_admin
+from nameplate.cli.admin import (
+    PLAIN_HELP,
+    AdminOptions,
+    DestructiveOptions,
+    confirm,
+    confirm_by_word,
+    open_admin,
+)
 from nameplate.cli.output import (
     build_moment,
     count,
@@ -81,7 +88,7 @@ def withdraw_command(
     kid
         The key, as keys list shows it.
     unreadable
-        Do it though the key cannot be opened, because its encryption key is lost.
+        Do it though this command cannot open the key. Only for one whose encryption key is lost to all servers.
     """
     return asyncio.run(_withdraw(kid, options, unreadable=unreadable))
 
@@ -192,11 +199,13 @@ def _describe_encryption(row: "StoredSigningKey", vault: Vault | None) -> str:
 
 
 async def _rotate(options: AdminOptions, *, at_once: bool) -> None:
+    from nameplate.server.clock_check import build_clock_check
     from nameplate.server.encryption_keys import open_vault
     from nameplate.server.key_changes import rotate_at_once, schedule_rotation
     from nameplate.server.signing_keys import build_key_policy
 
     async with open_admin(options.config) as (settings, store):
+        await build_clock_check(store, time.time)()
         vault, now = await open_vault(settings.store, store), int(time.time())
         if at_once:
             change = await rotate_at_once(store, vault, now)
@@ -213,6 +222,21 @@ async def _rotate(options: AdminOptions, *, at_once: bool) -> None:
         print_line(made, (key.kid, "bold"), f", which signs from {format_time(key.active_from)} on.")
 
 
+def _confirm_withdrawal(row: "StoredSigningKey", vault: Vault, options: DestructiveOptions, store_url: str) -> bool:
+    """Who cannot open the key is told what it costs if only he cannot."""
+    if _describe_encryption(row, vault) != "unreadable":
+        question = f"Withdraw the signing key {row.kid}? The tokens that it signed are refused then."
+        return confirm(question, options, store_url)
+    lacking, given = read_key_id(row.sealed_jwk) or "whose name is damaged", vault.key_ids[0]
+    cost = (
+        f"this command lacks the encryption key {lacking}. If a running server has it, nothing is lost: give this "
+        "command the server's environment instead. Otherwise every access token that the signing key signed is refused "
+        f"from now on. A signing key that is made in its place lies under the encryption key {given}: servers that "
+        "lack that one cannot open it, and are not ready until they are restarted with it."
+    )
+    return confirm_by_word(cost, row.kid, options, store_url)
+
+
 async def _withdraw(kid: str, options: DestructiveOptions, *, unreadable: bool) -> int:
     from nameplate.server.encryption_keys import open_vault
     from nameplate.server.key_changes import withdraw_key
@@ -225,10 +249,9 @@ async def _withdraw(kid: str, options: DestructiveOptions, *, unreadable: bool) 
             return 1
         vault = await open_vault(settings.store, store)
         if not unreadable:
-            open_signing_key(
-                row, vault
-            )  # else a key made in its place would lie under one that the servers do not have
-        if not confirm(f"Withdraw the signing key {kid}? The tokens that it signed are refused then.", options):
+            # Else a key made in its place would lie under one that the servers do not have.
+            open_signing_key(row, vault)
+        if not _confirm_withdrawal(row, vault, options, settings.store.url):
             return 1
         change = await withdraw_key(store, vault, kid, int(time.time()))
     if options.json:

@@ -93,8 +93,11 @@ def _exact_lines(text: str) -> str:
 
 
 def format_time(at: int | None) -> str:
-    """An instant in the time zone of this machine; nothing for None."""
-    return "" if at is None else datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    """An instant in the time zone of this machine; nothing for None, and the number where no calendar has it."""
+    try:
+        return "" if at is None else datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    except (ValueError, OverflowError, OSError):
+        return str(at)
 
 
 def count(number: int, thing: str) -> str:
@@ -103,9 +106,14 @@ def count(number: int, thing: str) -> str:
 
 
 def build_moment(name: str, at: int | None) -> dict[str, object]:
-    """An instant as programs get it: ``…_at`` in epoch seconds and ``…_time`` in ISO 8601, UTC; both may be null."""
+    """An instant as programs get it: ``…_at`` in epoch seconds and ``…_time`` in ISO 8601, UTC; both may be null, and
+    the second is for what is behind the year 9999.
+    """
     prefix = f"{name}_" if name else ""
-    iso = None if at is None else datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+    try:
+        iso = None if at is None else datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        iso = None
     return {f"{prefix}at": at, f"{prefix}time": iso}
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from nameplate.errors import Busy, Unreachable
 from nameplate.fetch.options import DocumentOptions
 from nameplate.ports.store import BudgetStore, Spending
+from nameplate.protocol.token_bucket import REMEMBERED_KEYS, TokenBuckets
 
-__all__ = ["CircuitBreaker", "FetchBudget", "SharedBudget", "Slots", "find_site"]
+__all__ = ["CircuitBreaker", "FetchBudget", "SharedBudget", "Slots", "check_bucket", "find_site"]
 
-_REMEMBERED_KEYS = 4096
 # How many fetches are paid for in one write, and how small a part of the whole budget that has to be.
 _PAID_AT_ONCE = 16
 _SMALL_PART = 25
@@ -27,48 +27,10 @@ def find_site(host: str) -> str:
     return ".".join(host.rsplit(".", 2)[-2:])
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    filled_at: float
-
-    def fill(self, capacity: float, per_second: float, now: float) -> None:
-        elapsed = max(0.0, now - self.filled_at)
-        self.tokens = min(capacity, self.tokens + elapsed * per_second)
-        self.filled_at = now
-
-
-class _Buckets:
-    """One bucket a key. Which were used longest ago are forgotten, and are full when they come again."""
-
-    def __init__(self, what: str, burst: int, per_second: float) -> None:
-        self._what = what
-        self._burst = float(burst)
-        self._per_second = per_second
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def find(self, key: str, now: float) -> _Bucket:
-        """The key's bucket, filled up to now."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = _Bucket(self._burst, now)
-            if len(self._buckets) > _REMEMBERED_KEYS:
-                # Pushing a spent bucket out takes more fetches than the total budget allows while it would refill
-                # anyway.
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        bucket.fill(self._burst, self._per_second, now)
-        return bucket
-
-    def check(self, bucket: _Bucket, *, reserve: float = 0.0) -> None:
-        """Raise ``Busy`` where there is not one token above the ``reserve``."""
-        missing = 1 + reserve - bucket.tokens
-        if missing > 0:
-            wait = max(1, math.ceil(missing / self._per_second))
-            raise Busy(f"the {self._what} budget is spent", retry_after_seconds=wait)
+def check_bucket(what: str, wait: float) -> None:
+    """Raise ``Busy`` where the next token comes only after ``wait`` seconds. ``what`` says whose budget it is."""
+    if wait:
+        raise Busy(f"the {what} budget is spent", retry_after_seconds=max(1, math.ceil(wait)))
 
 
 class FetchBudget:
@@ -78,28 +40,29 @@ class FetchBudget:
     """
 
     def __init__(self, options: DocumentOptions) -> None:
-        self._sources = _Buckets("source", options.source_burst, options.source_per_second)
-        self._hosts = _Buckets("host", options.host_burst, options.host_per_second)
-        self._total = _Buckets("total", options.total_burst, options.total_per_second)
+        # Pushing a spent bucket out takes more fetches than the total budget allows while it would refill anyway.
+        self._sources = TokenBuckets(burst=options.source_burst, per_second=options.source_per_second)
+        self._hosts = TokenBuckets(burst=options.host_burst, per_second=options.host_per_second)
+        self._total = TokenBuckets(burst=options.total_burst, per_second=options.total_per_second)
         self._reserve = options.total_burst * options.reserved_share
 
     def spend(self, host: str, *, source: str, known: bool, now: float) -> None:
         """Take one fetch from each bucket, or raise ``Busy`` and take nothing. ``source`` is empty where none is."""
-        buckets = self._find_all(host, source if not known else "", now)
-        for kind, bucket in buckets:
-            kind.check(bucket, reserve=self._reserve if kind is self._total and not known else 0.0)
-        for _, bucket in buckets:
-            bucket.tokens -= 1
+        buckets = self._list_buckets(host, source if not known else "")
+        for what, kind, key in buckets:
+            reserve = self._reserve if kind is self._total and not known else 0.0
+            check_bucket(what, kind.find_wait(key, now, reserve=reserve))
+        for _, kind, key in buckets:
+            kind.take(key, now)
 
     def give_back(self, host: str, *, source: str, now: float) -> None:
         """Undo the ``spend`` of a fetch for a stranger that did not take place."""
-        for _, bucket in self._find_all(host, source, now):
-            bucket.tokens += 1
+        for _, kind, key in self._list_buckets(host, source):
+            kind.give_back(key, now)
 
-    def _find_all(self, host: str, source: str, now: float) -> list[tuple[_Buckets, _Bucket]]:
-        kinds = [(self._sources, source)] if source else []
-        kinds += [(self._hosts, host), (self._total, "")]
-        return [(kind, kind.find(key, now)) for kind, key in kinds]
+    def _list_buckets(self, host: str, source: str) -> list[tuple[str, TokenBuckets, str]]:
+        sources = [("source", self._sources, source)] if source else []
+        return [*sources, ("host", self._hosts, host), ("total", self._total, "")]
 
 
 class SharedBudget:
@@ -152,7 +115,7 @@ class SharedBudget:
                 wait = max(1, math.ceil(each.cost / each.refill_per_second))
                 raise Busy(f"the shared budget {refused} is spent", retry_after_seconds=wait)
         self._prepaid.update({each.budget: each.cost for each in spendings})
-        while len(self._prepaid) > _REMEMBERED_KEYS:
+        while len(self._prepaid) > REMEMBERED_KEYS:
             self._prepaid.popitem(last=False)
 
 
@@ -224,7 +187,7 @@ class CircuitBreaker:
         doublings = min(max(0, circuit.failures - self._options.breaker_failures), 16)
         pause = min(self._options.breaker_seconds * 2**doublings, self._options.breaker_max_seconds)
         circuit.paused_until = now + pause
-        if len(self._circuits) > _REMEMBERED_KEYS:
+        if len(self._circuits) > REMEMBERED_KEYS:
             self._circuits.popitem(last=False)
 
     def record_contact(self, host: str, port: int) -> None:

@@ -42,15 +42,28 @@ class Copy:
         return len(self.body)
 
 
-def build_copy(metadata: ClientMetadata, response: FetchedResponse, limits: FreshnessLimits) -> Copy:
+def build_copy(metadata: ClientMetadata, response: FetchedResponse, options: DocumentOptions) -> Copy:
     """The copy of a document that came with status 200."""
     headers = tuple(field for field in response.headers if field[0] in _CARRIED_OVER)
+    limits = _choose_limits(metadata, options)
     freshness = parse_freshness(response.headers, received_at=response.received_at, limits=limits)
     document = ClientDocument(metadata=metadata, fetched_at=response.received_at, fresh_until=freshness.fresh_until)
     return Copy(document=document, body=response.body, headers=headers, freshness=freshness)
 
 
-def renew_copy(copy: Copy, response: FetchedResponse, limits: FreshnessLimits) -> Copy:
+def _choose_limits(metadata: ClientMetadata, options: DocumentOptions) -> FreshnessLimits:
+    """Keys in a document are credentials, like those at a ``jwks_uri``: one that was withdrawn must not last a day."""
+    limits, seconds = options.freshness, options.keys_fresh_seconds
+    if metadata.jwks is None:
+        return limits
+    return FreshnessLimits(
+        minimum_seconds=min(limits.minimum_seconds, seconds),
+        default_seconds=min(limits.default_seconds, seconds),
+        maximum_seconds=min(limits.maximum_seconds, seconds),
+    )
+
+
+def renew_copy(copy: Copy, response: FetchedResponse, options: DocumentOptions) -> Copy:
     """The copy after a 304. Raises ``BadStatus`` where that speaks of another version than ours. RFC 9111 §4.3.4."""
     answered = find_header(response.headers, "etag")
     asked = copy.freshness.etag
@@ -58,7 +71,7 @@ def renew_copy(copy: Copy, response: FetchedResponse, limits: FreshnessLimits) -
         raise BadStatus(304)
     replaced = {name for name, _value in response.headers}
     merged = (*response.headers, *(field for field in copy.headers if field[0] not in replaced))
-    return build_copy(copy.document.metadata, replace(response, headers=merged, body=copy.body), limits)
+    return build_copy(copy.document.metadata, replace(response, headers=merged, body=copy.body), options)
 
 
 def build_record(copy: Copy, *, last_good_seconds: int) -> StoredDocument:
@@ -75,15 +88,17 @@ def build_record(copy: Copy, *, last_good_seconds: int) -> StoredDocument:
     )
 
 
-def restore_copy(record: StoredDocument, metadata: ClientMetadata, limits: FreshnessLimits) -> Copy:
+def restore_copy(record: StoredDocument, metadata: ClientMetadata, options: DocumentOptions) -> Copy:
     """The copy that ``build_record`` was given; ``metadata`` is what its body says."""
+    limits = _choose_limits(metadata, options)
     freshness = parse_freshness(record.headers, received_at=record.fetched_at, limits=limits)
+    fresh_until = min(record.fresh_until, record.fetched_at + limits.maximum_seconds)  # by the limits of today
     return Copy(
-        document=ClientDocument(metadata=metadata, fetched_at=record.fetched_at, fresh_until=record.fresh_until),
+        document=ClientDocument(metadata=metadata, fetched_at=record.fetched_at, fresh_until=fresh_until),
         body=record.body,
         headers=record.headers,
         # The age that the answer had when it came is in fresh_until, and in none of the headers.
-        freshness=replace(freshness, fresh_until=record.fresh_until),
+        freshness=replace(freshness, fresh_until=fresh_until),
     )
 
 

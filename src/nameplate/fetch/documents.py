@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nameplate.errors import (
     AddressRefused,
@@ -35,6 +35,19 @@ from nameplate.protocol.client_metadata import ClientMetadata, parse_client_meta
 __all__ = ["CachedDocuments"]
 
 _log = logging.getLogger("nameplate.fetch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Need:
+    """What a call of ``load_document`` asks for, beside the client."""
+
+    live_grant: bool
+    source: str
+    fetched_since: int
+
+    def is_too_old(self, outcome: Copy | Failure | None) -> bool:
+        """Whether it is a copy that will not do."""
+        return isinstance(outcome, Copy) and outcome.document.fetched_at < self.fetched_since
 
 
 class CachedDocuments:
@@ -76,30 +89,28 @@ class CachedDocuments:
         return copy.document if copy is not None and self._clock() < copy.document.fresh_until else None
 
     async def load_document(
-        self, client_id: ClientIdUrl, *, live_grant: bool = False, source: str = ""
+        self, client_id: ClientIdUrl, *, live_grant: bool = False, source: str = "", fetched_since: int = 0
     ) -> ClientDocument:
         """The client's document, from memory or the store while it is fresh, else from its host.
 
-        ``live_grant`` says that a grant of this client exists which the call serves. Then the reserved share of the
-        budgets may be used; a copy that may stand in is used as soon as the host lets the call wait for longer than
-        ``patience_seconds``; and failures are read as decision 5 reads them for live grants: ``ClientMetadataError``
-        and ``BadStatus`` 404 or 410 are raised only once they are confirmed, and end the grant; anything else leaves
-        it. ``source`` is the address that caused the call; empty where none is to be charged.
+        As ``ClientDocuments.load_document``. For a ``live_grant`` the reserved share of the budgets may be used, and a
+        copy that may stand in is used as soon as the host lets the call wait for longer than ``patience_seconds``.
 
-        Raises ``FetchError`` or ``ClientMetadataError``; ``StoreError`` where the store does not work. All that fails
-        before an HTTP answer came (refused address, no connection, TLS, deadline) takes equally long, so that nobody
-        can scan ports with it.
+        Raises ``StoreError`` too, where the store does not work. All that fails before an HTTP answer came (refused
+        address, no connection, TLS, deadline) takes equally long, so that nobody can scan ports with it.
         """
         document = self.find_document(client_id.text)
-        if document is not None:
+        if document is not None and document.fetched_at >= fetched_since:
             return document
         if live_grant:
             self._shelf.keep(client_id.text)
-        flight, outcome = await self._fly_along(client_id, live_grant=live_grant, source=source)
+        # What is fetched now is never too old, though another replica's clock be ahead.
+        need = _Need(live_grant=live_grant, source=source, fetched_since=min(fetched_since, int(self._clock())))
+        flight, outcome = await self._fly_along(client_id, need)
         if isinstance(outcome, Copy):
             return outcome.document
         try:
-            return self._answer_failure(client_id, outcome, live_grant=live_grant)
+            return self._answer_failure(client_id, outcome, need)
         except FetchError:
             await flight.wait_for_landing()
             raise
@@ -115,24 +126,21 @@ class CachedDocuments:
         await self._fetcher.aclose()
         await self._flights.aclose()
 
-    async def _fly_along(
-        self, client_id: ClientIdUrl, *, live_grant: bool, source: str
-    ) -> tuple[Flight[Copy | Failure], Copy | Failure]:
+    async def _fly_along(self, client_id: ClientIdUrl, need: _Need) -> tuple[Flight[Copy | Failure], Copy | Failure]:
         """Join the fetch that is under way, or start it."""
         while flight := self._flights.find(client_id.text):
-            outcome = await self._wait(flight, client_id, live_grant=live_grant)
-            if not isinstance(outcome, Busy):
+            outcome = await self._wait(flight, client_id, need)
+            if not isinstance(outcome, Busy) and not need.is_too_old(outcome):
                 return flight, outcome
-            # That was the budget of whoever started it, and must not shut out the others. First come, first served.
+            # That was the budget of whoever started it, or a copy that was good enough for him, and must not shut out
+            # the others. First come, first served.
             await flight.wait_for_landing()
-        flight = self._flights.take_off(client_id.text, self._fly(client_id, source))
-        return flight, await self._wait(flight, client_id, live_grant=live_grant)
+        flight = self._flights.take_off(client_id.text, self._fly(client_id, need))
+        return flight, await self._wait(flight, client_id, need)
 
-    async def _wait(
-        self, flight: Flight[Copy | Failure], client_id: ClientIdUrl, *, live_grant: bool
-    ) -> Copy | Failure:
+    async def _wait(self, flight: Flight[Copy | Failure], client_id: ClientIdUrl, need: _Need) -> Copy | Failure:
         """The outcome; for a live grant, ``TimedOut`` where its copy may stand in and the host takes its time."""
-        if live_grant:
+        if need.live_grant:
             try:
                 async with asyncio.timeout_at(flight.started_at + self._options.patience_seconds):
                     return await flight.wait_for_arrival()
@@ -140,38 +148,40 @@ class CachedDocuments:
                 late = TimedOut(f"not waited for longer than {self._options.patience_seconds} s")
                 # Where this answer may end the grant, it is worth waiting for.
                 may_end = self._shelf.is_refusal_old(client_id.text, self._clock())
-                if not may_end and self._find_stand_in(client_id, late, live_grant=True) is not None:
+                if not may_end and self._find_stand_in(client_id, late, need) is not None:
                     return late
         return await flight.wait_for_arrival()
 
-    def _answer_failure(self, client_id: ClientIdUrl, failure: Failure, *, live_grant: bool) -> ClientDocument:
+    def _answer_failure(self, client_id: ClientIdUrl, failure: Failure, need: _Need) -> ClientDocument:
         """The last good copy, where it may stand in; else the error is raised."""
-        copy = self._find_stand_in(client_id, failure, live_grant=live_grant)
+        copy = self._find_stand_in(client_id, failure, need)
         if copy is not None:
             return _use_last_good(client_id, copy, failure)
         is_confirmed = self._shelf.is_refusal_old(client_id.text, self._clock())
-        raise choose_error(failure, live_grant=live_grant, is_confirmed=is_confirmed).with_traceback(None)
+        raise choose_error(failure, live_grant=need.live_grant, is_confirmed=is_confirmed).with_traceback(None)
 
-    def _find_stand_in(self, client_id: ClientIdUrl, failure: Failure, *, live_grant: bool) -> Copy | None:
+    def _find_stand_in(self, client_id: ClientIdUrl, failure: Failure, need: _Need) -> Copy | None:
         copy, now = self._shelf.find(client_id.text), self._clock()
+        if need.is_too_old(copy):
+            return None
         may = may_stand_in(
             copy,
             failure,
             now=now,
             last_good_seconds=self._options.last_good_seconds,
-            live_grant=live_grant,
+            live_grant=need.live_grant,
             is_confirmed=self._shelf.is_refusal_old(client_id.text, now),
         )
         return copy if may else None
 
-    async def _fly(self, client_id: ClientIdUrl, source: str) -> Copy | Failure:
+    async def _fly(self, client_id: ClientIdUrl, need: _Need) -> Copy | Failure:
         copy = await self._shelf.recall(client_id.text)
-        if copy is not None and self._clock() < copy.document.fresh_until:
+        if copy is not None and self._clock() < copy.document.fresh_until and not need.is_too_old(copy):
             return copy
         known = self._shelf.is_kept(client_id.text)
         try:
             with self._slots.hold(client_id.host, known=known):
-                await self._spend(client_id.host, source, known=known)
+                await self._spend(client_id.host, need.source, known=known)
                 return await self._try(client_id, copy)
         except Busy as busy:
             return busy
@@ -207,7 +217,7 @@ class CachedDocuments:
         response = await self._fetcher.fetch(client_id, etag=etag, last_modified=last_modified)
         if copy is not None and response.status == 304:
             return self._renew(client_id, copy, response)
-        return build_copy(self._read(client_id.text, response.body), response, self._options.freshness)
+        return build_copy(self._read(client_id.text, response.body), response, self._options)
 
     def _read(self, client_id: str, body: bytes) -> ClientMetadata:
         return parse_client_metadata(
@@ -216,7 +226,7 @@ class CachedDocuments:
 
     def _renew(self, client_id: ClientIdUrl, copy: Copy, response: FetchedResponse) -> Copy:
         try:
-            return renew_copy(copy, response, self._options.freshness)
+            return renew_copy(copy, response, self._options)
         except BadStatus:
             self._shelf.forget_validators(client_id.text)
             raise

@@ -2,8 +2,8 @@
 
 A key set is fetched as a document is, through the same guard. But anybody can send an assertion with an invented
 ``kid``, and only the client's host knows whether it has such a key by now. So a set is fetched again for an unknown
-``kid`` at most once a minute, however many ask (SS-16), and one fetch serves all of them. And keys are credentials: one
-that its host withdrew is good for an hour more at most, or two while the host is down (JA-12).
+``kid`` at most every ten seconds, however many ask (SS-16), and one fetch serves all of them. And keys are credentials:
+one that its host withdrew is good for an hour more at most, or two while the host is down (JA-12).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from nameplate.errors import (
     TlsFailed,
     Unreachable,
 )
-from nameplate.fetch.budgets import find_site
+from nameplate.fetch.budgets import check_bucket, find_site
 from nameplate.fetch.https import FetchedResponse, GuardedFetcher
 from nameplate.fetch.key_cache import (
     BadKeys,
@@ -37,11 +37,11 @@ from nameplate.fetch.key_cache import (
     repeat_failure,
 )
 from nameplate.fetch.key_options import KeySetOptions
-from nameplate.fetch.pace import Pace
 from nameplate.ports.keys import ClientKeys
 from nameplate.protocol.client_id import ClientIdPolicy, ClientIdUrl, parse_client_id
 from nameplate.protocol.client_keys import parse_key_document
 from nameplate.protocol.freshness import parse_freshness
+from nameplate.protocol.token_bucket import TokenBuckets
 
 __all__ = ["CachedKeySets"]
 
@@ -75,8 +75,8 @@ class CachedKeySets:
         self._clock = clock
         self._cache = KeyCache(options)
         self._flights: dict[str, _Flight] = {}
-        self._hosts = Pace("host", burst=options.host_burst, per_second=options.host_per_second)
-        self._total = Pace("total", burst=options.total_burst, per_second=options.total_per_second)
+        self._hosts = TokenBuckets(burst=options.host_burst, per_second=options.host_per_second)
+        self._total = TokenBuckets(burst=options.total_burst, per_second=options.total_per_second)
         longest_seconds = fetcher.options.deadline_seconds * 1.02  # closing what was interrupted takes its time too
         self._failure_seconds = longest_seconds if options.failure_seconds is None else options.failure_seconds
         self._is_closed = False
@@ -176,11 +176,11 @@ class CachedKeySets:
         site = find_site(host)
         if sum(flight.site == site for flight in self._flights.values()) >= self._options.site_at_once:
             raise Busy("too many key sets of one site are fetched at once", retry_after_seconds=1)
-        now, paces = self._clock(), ((self._hosts, host), (self._total, ""))
-        for pace, key in paces:
-            pace.check(key, now)
-        for pace, key in paces:
-            pace.spend(key, now)
+        now = self._clock()
+        check_bucket("host", self._hosts.find_wait(host, now))
+        check_bucket("total", self._total.find_wait("", now))
+        self._hosts.take(host, now)
+        self._total.take("", now)
 
     async def _fly(self, url: ClientIdUrl, last_good: GoodKeys | None) -> KnownKeys:
         loop = asyncio.get_running_loop()
@@ -200,7 +200,7 @@ class CachedKeySets:
         options, now = self._options, response.received_at
         freshness = parse_freshness(response.headers, received_at=now, limits=options.freshness)
         # Not even no-store makes a set unfit for the next minute: else each assertion would cause a fetch.
-        fresh_until = max(freshness.fresh_until, now + options.reload_seconds)
+        fresh_until = max(freshness.fresh_until, now + options.freshness.minimum_seconds)
         return GoodKeys(
             keys=ClientKeys(jwks=jwks, fetched_at=now, fresh_until=fresh_until),
             key_ids=frozenset(key["kid"] for key in json.loads(jwks)["keys"] if "kid" in key),

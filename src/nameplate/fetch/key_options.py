@@ -30,7 +30,7 @@ class KeySetOptions:
     max_bytes: int = 64 * 1024
     freshness: FreshnessLimits = _KEY_FRESHNESS
     last_good_seconds: int = 3600
-    reload_seconds: int = 60
+    reload_seconds: int = 10
     retry_seconds: int = 10
     host_burst: int = 100
     host_per_second: float = 5.0

@@ -60,7 +60,8 @@ class DocumentOptions:
 
     **Cache.** Two segments that cannot evict each other: *kept* documents (somebody approved the client) and the
     others. Each is bounded by entries and by the bytes of the documents as they came. ``freshness`` bounds what hosts
-    say.
+    say; documents with keys in them are fresh for ``keys_fresh_seconds`` at the most, as a key that was withdrawn is
+    good for as long.
 
     **Last good** (decision 5). A copy may stand in for ``last_good_seconds`` past its freshness. What refuses a
     client for good (404, 410, a broken rule) ends a live grant only when it was seen twice, ``confirm_seconds``
@@ -84,6 +85,7 @@ class DocumentOptions:
     kept_bytes: int = 16 * 1024 * 1024
     other_entries: int = 10_000
     other_bytes: int = 8 * 1024 * 1024
+    keys_fresh_seconds: int = 3600
     last_good_seconds: int = 24 * 3600
     confirm_seconds: int = 3600
     patience_seconds: float = 0.5

@@ -121,7 +121,7 @@ class DocumentShelf:
         except ClientMetadataError as error:
             _log.warning("stored document refused", extra={"client_id": record.client_id, "reason": error.reason})
             return None
-        copy = restore_copy(record, metadata, self._options.freshness)
+        copy = restore_copy(record, metadata, self._options)
         self._cache.put(record.client_id, copy)
         return copy
 

@@ -32,13 +32,14 @@ class ClientDocuments(Protocol):
         ...
 
     async def load_document(
-        self, client_id: ClientIdUrl, *, live_grant: bool = False, source: str = ""
+        self, client_id: ClientIdUrl, *, live_grant: bool = False, source: str = "", fetched_since: int = 0
     ) -> ClientDocument:
         """The client's document.
 
         ``live_grant`` says that the call serves a grant of this client which lives; then ``ClientMetadataError`` and
         ``BadStatus`` 404 or 410 mean that the client is gone for good, and everything else passes (decision 5).
-        ``source`` is the address that caused the call, for the budgets; empty where there is none.
+        ``source`` is the address that caused the call, for the budgets; empty where there is none. A copy that was
+        fetched before ``fetched_since`` (epoch seconds, in the past) will not do, be it fresh or the last good one.
 
         Raises ``FetchError`` where it cannot be had and ``ClientMetadataError`` where what came breaks a rule.
         """

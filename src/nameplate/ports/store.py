@@ -171,6 +171,9 @@ class GrantStore(Protocol):
 
         ``upstream_tokens`` are the identity provider's, encrypted, to be kept with the grant as version 1.
 
+        A registered client that expires is kept until ``grant.expires_at`` at the least, or a day less; ``Unknown`` is
+        the answer too where it was removed meanwhile.
+
         Only ``Approved`` changes anything: where the challenge is spent, the pending authorization stays unanswered.
         """
         ...
@@ -353,7 +356,11 @@ class ClientStore(Protocol):
     """Clients that are registered here, because they have no document."""
 
     async def record_client(self, client: RegisteredClient, *, limit: int, now: int) -> Recorded | Full:
-        """Register a client. ``limit`` caps how many with an ``expires_at`` are kept at once. ``client.registered``."""
+        """Register a client. ``limit`` caps how many with an ``expires_at`` are kept at once. ``client.registered``.
+
+        At the limit one of those that would be forgotten soonest, without a live grant, gives way
+        (``client.removed``). ``Full`` where none was found.
+        """
         ...
 
     async def load_client(self, client_id: str) -> RegisteredClient | Unknown:
@@ -412,6 +419,7 @@ class AuditStore(Protocol):
         """Events behind the position ``after`` (empty: from the first), each with its own position.
 
         Whoever reads on from the last position that he got misses no event, whatever was being committed meanwhile.
+        Raises ``StoreError`` for a position that is none, or lies behind every event that was ever recorded.
         """
         ...
 
@@ -430,6 +438,10 @@ class Store(
         longer stand in and no live grant is their client's; registered clients until they expire and no live grant is
         theirs (``client.removed``); audit events from before ``audit_before`` go; subjects and signing keys stay.
         """
+        ...
+
+    async def read_clock(self) -> float | None:
+        """The store's own clock, in epoch seconds; None where it has none but that of this machine."""
         ...
 
     async def check(self) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "ASSERTION_SECONDS",
     "ASSERTION_TYPES",
     "CLOCK_SKEW_SECONDS",
+    "REPLICA_SKEW_SECONDS",
     "build_replay_refusal",
     "build_signature_refusal",
     "check_assertion_claims",
@@ -56,6 +57,9 @@ ASSERTION_SECONDS = 300
 
 CLOCK_SKEW_SECONDS = 60
 """What the client's clock and ours may differ."""
+
+REPLICA_SKEW_SECONDS = 60
+"""What the clocks of two replicas may differ, before one forgets a use while another still accepts the assertion."""
 
 JTI_CHARACTERS = 256
 
@@ -156,7 +160,8 @@ def check_assertion_claims(
             "assertion.claim", f"jti of the client assertion must be a text of at most {JTI_CHARACTERS} characters."
         )
     digest = sha256(f"{client_id}\0{jti}".encode(errors="surrogatepass")).digest()
-    return AssertionUse(client_id=client_id, use_hash=digest, kept_until=math.ceil(expires_at) + CLOCK_SKEW_SECONDS)
+    kept_until = math.ceil(expires_at) + CLOCK_SKEW_SECONDS + REPLICA_SKEW_SECONDS
+    return AssertionUse(client_id=client_id, use_hash=digest, kept_until=kept_until)
 
 
 def build_signature_refusal(outcome: str, detail: str = "") -> TokenError:

@@ -24,12 +24,25 @@ __all__ = [
     "build_lost_client_refusal",
     "build_lost_keys_refusal",
     "check_proof",
+    "is_doubtful",
     "is_end_of_client",
     "is_weaker",
 ]
 
 ENDING_REASONS = frozenset({"client.auth_method_weakened", "client.keys_replaced"})
 """Refusals of ``check_proof`` that end the grant."""
+
+# What a client is refused for that a copy of its document does not know as it is.
+_DOUBTFUL_REASONS = frozenset(
+    {
+        "assertion.algorithm",
+        "assertion.key",
+        "assertion.signature",
+        "assertion.unknown_key",
+        "client.auth_method_unsupported",
+        "client.auth_method_withdrawn",
+    }
+)
 
 # A secret went through at least two hands; a private key never left its own.
 _STRENGTHS = {"": 0, "none": 0, "client_secret_basic": 1, "client_secret_post": 1, "private_key_jwt": 2}
@@ -66,6 +79,21 @@ def check_proof(proof: ClientProof, grant: Grant, client: ClientMetadata) -> Non
             "All keys of the client were replaced since it was here last. Authorize it again.",
             reason="client.keys_replaced",
         )
+
+
+def is_doubtful(outcome: ClientProof | TokenError, grant: Grant, client: ClientMetadata) -> bool:
+    """Whether a copy of the client's document that is older than the client's last visit may be wrong in this.
+
+    ``outcome`` is how the client fared by that copy: a refusal, or a proof that would end the grant. Another replica
+    may have let it in by a younger copy, so nobody is refused, and nothing ended, before that was looked at.
+    """
+    if isinstance(outcome, TokenError):
+        return outcome.reason in _DOUBTFUL_REASONS
+    try:
+        check_proof(outcome, grant, client)
+    except TokenError as refusal:
+        return refusal.reason in ENDING_REASONS
+    return False
 
 
 def build_key_memory(client: ClientMetadata) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from nameplate.protocol.lookalikes import KNOWN_NAMES, ORNAMENTS, build_skeleton, is_lookalike_word, scripts_in
 
-__all__ = ["NAME_LIMIT", "exact_text", "host_warnings", "name_warnings", "plain_text", "split_host"]
+__all__ = ["NAME_LIMIT", "claimed_name", "exact_text", "host_warnings", "name_warnings", "plain_text", "split_host"]
 
 NAME_LIMIT = 100
 """Characters of a client's name that are shown."""
@@ -27,6 +27,19 @@ _INVISIBLE = re.compile(
 _EASY = re.compile("[ -\u02ff\u2010-\u2027]*")
 # Joiners and variation selectors are part of honest Persian, Hindi and emoji.
 _JOINERS = frozenset("\u200c\u200d\ufe0e\ufe0f")
+
+# Whatever stands for a quotation mark of two strokes somewhere, or looks like one: Unicode's Quotation_Mark without the
+# single ones, double primes, Hebrew gershayim, ditto marks and ornaments. With one a name could end our sentence.
+_QUOTATION_MARKS = re.compile(
+    '["«»“”„‟\u02ba\u02dd\u02ee\u02f5\u02f6\u05f4\u1425\u1cd3\u2033\u2034\u2036\u2037\u2057\u275d\u275e\u2760\u276e\u276f\u27ea\u27eb'
+    "\u2e42\u3003\u300a-\u300f\u301d-\u301f\ufe3d\ufe3e\ufe41-\ufe44\uff02\uff5f\uff60\U0001f676-\U0001f678]"
+)
+# Two single ones look like a double one, and so do two of what looks like a single one.
+_SINGLE = (
+    "'`´‘’‚‛‹›\u02b9\u02bb-\u02bf\u02ca\u02cb\u02f4\u055a\u05f3\u1fbd\u1fbf\u1fef\u1ffd\u1ffe\u2032\u2035\u275b\u275c\u275f"
+    "\uff07\uff40\uff62\uff63"
+)
+_DOUBLED = re.compile(f"[{_SINGLE}](?: ?[{_SINGLE}])+")
 
 # Where anybody can have a label of his own, the label belongs to the name: "github.io" says nothing about who it is.
 _SHARED_SUFFIXES = frozenset(
@@ -73,6 +86,17 @@ def plain_text(text: str, limit: int = NAME_LIMIT) -> str:
     return line[: limit - 1].rstrip(" ") + _ELLIPSIS
 
 
+def claimed_name(name: str) -> str:
+    """The name that somebody gives himself, as ``plain_text`` shows it, but without quotation marks: they all become
+    an apostrophe. Only we put things into quotation marks, and no name can close one and go on in our voice.
+    """
+    return _unquoted(plain_text(name))
+
+
+def _unquoted(text: str) -> str:
+    return _DOUBLED.sub("'", _QUOTATION_MARKS.sub("'", text))
+
+
 def exact_text(text: str, limit: int | None = None) -> str:
     """The text for comparing by eye: nothing disappears.
 
@@ -117,7 +141,7 @@ def name_warnings(name: str, host: str, *, host_is: str = "its document lies on"
         return ("The name it gives itself has no visible characters.",)
     reality = f"{host_is} {split_host(host)[1]}" if host else "nothing proves that it belongs there"
     borrowed = tuple(_addresses(shown, host, reality)) or _known_name(shown, host, reality)
-    return (*_hidden(name), *borrowed, *_trust(shown), *_letters(shown))
+    return (*_hidden(name), *_quoting(shown), *borrowed, *_trust(shown), *_letters(shown))
 
 
 def host_warnings(host: str) -> tuple[str, ...]:
@@ -195,6 +219,11 @@ def _hidden(name: str) -> Iterator[str]:
         yield "The name contained hidden characters, which are left out here."
     if len(name) > NAME_LIMIT:
         yield "The name is unusually long; only its beginning is shown."
+
+
+def _quoting(shown: str) -> Iterator[str]:
+    if shown != _unquoted(shown):
+        yield "The name contains quotation marks, as if it were a sentence. All of it is its own words, none is ours."
 
 
 def _addresses(shown: str, host: str, reality: str) -> Iterator[str]:

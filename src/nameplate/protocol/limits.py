@@ -9,10 +9,12 @@ __all__ = [
     "DIRECTIVES_CHARACTERS",
     "DOCUMENT_BYTES",
     "DOCUMENT_NESTING",
+    "DOCUMENT_VALUES",
     "DOCUMENT_WARNINGS",
     "ENTITY_TAG_CHARACTERS",
     "KEY_COUNT",
     "LIST_ENTRIES",
+    "OBJECT_MEMBERS",
     "QUOTED_CHARACTERS",
     "SCOPE_CHARACTERS",
     "TEXT_CHARACTERS",
@@ -22,6 +24,8 @@ __all__ = [
 URL_CHARACTERS = 2048  # CIMD draft §3 asks for a short URL and names no figure
 DOCUMENT_BYTES = 5 * 1024  # CIMD draft §9.7 recommends 5 kB; a setting of the fetcher
 DOCUMENT_NESTING = 16  # arrays and objects inside each other; a key in a JWK Set lies at 4
+DOCUMENT_VALUES = 4000  # members and entries in all, however they lie
+OBJECT_MEMBERS = 200  # members of one object; a provider's metadata has some sixty
 DOCUMENT_WARNINGS = 20  # sentences kept about what was dropped
 LIST_ENTRIES = 100  # entries of any array that is read
 KEY_COUNT = 32  # keys of a JWK Set

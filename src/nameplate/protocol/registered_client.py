@@ -11,7 +11,7 @@ class RegisteredClient:
 
     ``metadata`` is the text of ``client_metadata.build_snapshot``, whose ``known_by`` says who registered it.
     ``secret_hash`` is ``secret.hash_bearer_value`` of its secret, None where it has none. ``expires_at`` is when it is
-    forgotten unless a live grant is its own; None for what the operator registered.
+    forgotten unless a live grant is its own, and an approval puts it off; None for what the operator registered.
     """
 
     client_id: str

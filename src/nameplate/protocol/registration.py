@@ -12,7 +12,7 @@ from typing import Final
 
 from nameplate.errors import ClientMetadataError, RegistrationError
 from nameplate.protocol.authorization import AuthorizationPolicy
-from nameplate.protocol.client_metadata import ClientMetadata, KnownBy
+from nameplate.protocol.client_metadata import ClientMetadata, KnownBy, build_snapshot
 from nameplate.protocol.document_members import (
     Members,
     Warnings,
@@ -47,6 +47,7 @@ __all__ = [
 MAX_REGISTRATION_BYTES: Final = 16 * 1024
 """What is longer is not read: real registrations stay below 2 KiB, keys included."""
 
+_MAX_SNAPSHOT_CHARACTERS = 6 * 1024  # it is copied into each request that waits for an answer (DO-05)
 _GRANT_TYPES = ("authorization_code", "refresh_token")
 _RESPONSE_TYPES = ("code",)
 _DEFAULT_AUTH_METHOD = "client_secret_basic"  # RFC 7591 §2
@@ -75,9 +76,17 @@ def parse_registration(
         )
     present = {name: value for name, value in members.items() if value not in (None, "", [])}
     try:
-        return _read_client(present, client_id, policy, known_by)
+        client = _read_client(present, client_id, policy, known_by)
     except ClientMetadataError as error:
         raise _build_refusal(error) from error
+    if len(build_snapshot(client)) > _MAX_SNAPSHOT_CHARACTERS:
+        raise RegistrationError(
+            "invalid_client_metadata",
+            f"What would be kept of it has more than {_MAX_SNAPSHOT_CHARACTERS} characters; inline keys can move to "
+            "jwks_uri.",
+            reason="registration.too_much",
+        )
+    return client
 
 
 def is_registration_media_type(content_type: str) -> bool:

@@ -10,6 +10,7 @@ from nameplate.protocol.client_assertion import ASSERTION_ALGORITHMS
 from nameplate.protocol.client_authentication import AUTH_METHODS
 from nameplate.protocol.pkce import CODE_CHALLENGE_METHODS
 from nameplate.protocol.scope import OFFLINE_ACCESS
+from nameplate.protocol.token_exchange import TOKEN_EXCHANGE
 from nameplate.protocol.token_request import GRANT_TYPES
 
 __all__ = [
@@ -41,13 +42,14 @@ class ServerOffer:
     """What the operator decided about what the server offers.
 
     ``scopes`` are those of all resources. The others say whether clients are known by their documents, whether they may
-    register themselves, and whether there is a resource server that may look into tokens.
+    register themselves, and whether there is a resource server that may look into tokens, or exchange them.
     """
 
     scopes: tuple[str, ...] = ()
     has_documents: bool = True
     has_registration: bool = True
     has_introspection: bool = False
+    has_exchange: bool = False
 
 
 def build_endpoints(issuer: str) -> Endpoints:
@@ -94,7 +96,7 @@ def build_server_metadata(issuer: str, offer: ServerOffer) -> dict[str, object]:
         "scopes_supported": list(dict.fromkeys([*offer.scopes, OFFLINE_ACCESS])),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": list(GRANT_TYPES),
+        "grant_types_supported": [*GRANT_TYPES, *([TOKEN_EXCHANGE] if offer.has_exchange else [])],
         **_build_client_authentication("token"),
         "revocation_endpoint": endpoints.revocation,
         **_build_client_authentication("revocation"),

@@ -87,9 +87,9 @@ def choose_active(keys: Sequence[AnyKey], now: int) -> AnyKey | None:
     return begun[0] if begun else (trusted[-1] if trusted else None)
 
 
-def find_waiting(keys: Sequence[AnyKey], now: int) -> AnyKey | None:
-    """The key that takes over last, if its time has not come."""
-    latest = next(iter(_list_trusted(keys)), None)
+def find_waiting(keys: Sequence[AnyKey], now: int, policy: KeyPolicy) -> AnyKey | None:
+    """The key that takes over last, if its time has not come, and comes no later than a key of now would have it."""
+    latest = next(iter(_list_foreseeable(keys, now, policy)), None)
     return latest if latest is not None and latest.active_from > now else None
 
 
@@ -111,10 +111,10 @@ def find_retirement(keys: Sequence[AnyKey], kid: str, policy: KeyPolicy) -> int 
 
 def is_rotation_due(keys: Sequence[KeyTimes], now: int, policy: KeyPolicy) -> bool:
     """Whether the next key must be recorded now, so that it is known everywhere before it signs."""
-    trusted = _list_trusted(keys)
-    if not trusted:
+    foreseeable = _list_foreseeable(keys, now, policy)
+    if not foreseeable:
         return True
-    takes_over_at = trusted[0].active_from + policy.rotate_seconds
+    takes_over_at = foreseeable[0].active_from + policy.rotate_seconds
     return now >= takes_over_at - policy.publish_ahead_seconds
 
 
@@ -146,6 +146,15 @@ def is_full(keys: Sequence[KeyTimes]) -> bool:
 
 def _list_trusted(keys: Iterable[AnyKey]) -> list[AnyKey]:
     return [key for key in keys if key.withdrawn_at is None]
+
+
+def _list_foreseeable(keys: Iterable[AnyKey], now: int, policy: KeyPolicy) -> list[AnyKey]:
+    """The trusted keys without those that a clock far ahead of ours made, in years for example.
+
+    Whoever waited for one of them would make no key until then.
+    """
+    last = now + policy.publish_ahead_seconds + CLOCK_LEEWAY_SECONDS
+    return [key for key in _list_trusted(keys) if key.active_from <= last]
 
 
 def _find_ends(keys: Sequence[AnyKey], policy: KeyPolicy) -> list[tuple[AnyKey, int | None]]:

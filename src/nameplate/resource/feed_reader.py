@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from nameplate.errors import FetchError, TimedOut
 from nameplate.protocol.access_token import AccessToken
-from nameplate.protocol.revocation import RevokedGrants, check_grant_listed, parse_revoked_grants
+from nameplate.protocol.revocation import CLOCK_SECONDS, RevokedGrants, check_grant_listed, parse_revoked_grants
 from nameplate.resource.revocation import RevocationFeed, build_unchecked
 from nameplate.resource.trusted_http import build_basic_credentials, build_tls_context, fetch_object, open_client
 
@@ -17,7 +17,7 @@ __all__ = ["FEED_BYTES", "FeedReader"]
 _log = logging.getLogger("nameplate.resource")
 
 FEED_BYTES = 4 * 1024 * 1024
-"""A longer list is dropped while it comes: 80,000 grants that were revoked while one token lives."""
+"""A longer list is dropped while it comes: 290,000 grants that were revoked while one token lives."""
 
 _DEADLINE_SECONDS = 5
 
@@ -34,16 +34,19 @@ class FeedReader:
         feed: RevocationFeed,
         *,
         issuer: str,
+        resource: str,
         trusted_ca_file: str | None = None,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``clock`` gives epoch seconds, ``steady_clock`` seconds that never run backwards.
+        """``resource`` is the identifier that the list must be about. ``clock`` gives epoch seconds, ``steady_clock``
+        seconds that never run backwards.
 
         Raises ``ConfigurationError`` for a CA file that cannot be read.
         """
         self._feed = feed
         self._issuer = issuer
+        self._resource = resource
         self._url = f"{issuer.removesuffix('/')}/revocations"
         self._credentials = build_basic_credentials(feed.resource_server_id, feed.secret)
         self._tls = build_tls_context(trusted_ca_file)
@@ -75,10 +78,15 @@ class FeedReader:
 
     def _choose_list(self) -> RevokedGrants:
         now = self._steady_clock()
-        if self._revoked is not None and now - self._asked_at < self._feed.stale_seconds:
+        if self._revoked is not None and self._find_age(self._revoked) < self._feed.stale_seconds:
             return self._revoked
         wait = max(1, round(self._failed_at + self._feed.refresh_seconds - now)) if self._problem else 1
         raise build_unchecked(f"no list of revoked grants: {self._problem}", retry_after_seconds=wait)
+
+    def _find_age(self, revoked: RevokedGrants) -> float:
+        """How old the list is by either clock: it may have been made long before it was asked for (a cache)."""
+        made_before = self._clock() - revoked.at - CLOCK_SECONDS
+        return max(self._steady_clock() - self._asked_at, made_before)
 
     def _start_flight(self) -> asyncio.Task[None] | None:
         """The fetch that is under way, a new one, or None where it is too early after one that failed."""
@@ -95,7 +103,7 @@ class FeedReader:
             self._revoked = await self._fetch_list()
         except FetchError as error:
             self._failed_at, self._problem = self._steady_clock(), str(error)
-            _log.warning("%s could not be fetched: %s", self._url, error)
+            _log.warning("%s cannot be used: %s", self._url, error)
         else:
             self._asked_at, self._failed_at, self._problem = asked_at, float("-inf"), ""
 
@@ -109,5 +117,9 @@ class FeedReader:
         except TimeoutError as error:
             raise TimedOut(f"{self._url}: no answer within {_DEADLINE_SECONDS} s") from error
         return parse_revoked_grants(
-            document, issuer=self._issuer, now=self._clock(), stale_seconds=self._feed.stale_seconds
+            document,
+            issuer=self._issuer,
+            resource=self._resource,
+            now=self._clock(),
+            stale_seconds=self._feed.stale_seconds,
         )

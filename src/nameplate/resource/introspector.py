@@ -50,15 +50,15 @@ class _Line:
     client: httpx2.AsyncClient
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     endpoint: str = ""
-    flights: dict[bytes, asyncio.Task[_Answer | _NoAnswer]] = field(default_factory=dict)
+    flights: dict[object, asyncio.Task[_Answer | _NoAnswer]] = field(default_factory=dict)
 
 
 class Introspector:
     """A ``GrantCheck`` by ``Introspection``, which states what it promises.
 
-    Requests with one token ask once; each question runs as a task of its own, so a caller that goes away does not end
-    it for the others. The endpoint is the ``introspection_endpoint`` of the issuer's metadata, looked up once, and
-    again after a failure.
+    Requests with one token ask once, unless nothing is to be remembered: what was asked before a request came does not
+    answer it then. Each question runs as a task of its own, so a caller that goes away does not end it for the others.
+    The endpoint is the ``introspection_endpoint`` of the issuer's metadata, looked up once, and again after a failure.
     """
 
     def __init__(
@@ -109,11 +109,12 @@ class Introspector:
     def _start_flight(self, digest: bytes, token: str, access_token: AccessToken) -> asyncio.Task[_Answer | _NoAnswer]:
         """The question about this token that is under way, or a new one."""
         line = self._open_line()
-        flight = line.flights.get(digest)
+        key: object = digest if self._remember_seconds > 0 else object()
+        flight = line.flights.get(key)
         if flight is None:
             flight = line.loop.create_task(self._ask(line, digest, token, access_token), name="nameplate-introspect")
-            line.flights[digest] = flight
-            flight.add_done_callback(lambda _: line.flights.pop(digest))
+            line.flights[key] = flight
+            flight.add_done_callback(lambda _: line.flights.pop(key))
         return flight
 
     def _open_line(self) -> _Line:

@@ -76,7 +76,7 @@ def build_verifier(*, resource: str, issuer: str, options: ResourceOptions) -> T
     if options.revocation is None:
         return verifier
     check_revocation_options(options.revocation)
-    return CheckedTokenVerifier(verifier, _build_grant_check(options.revocation, issuer, options))
+    return CheckedTokenVerifier(verifier, _build_grant_check(options.revocation, issuer, resource, options))
 
 
 def _build_remote_keys(issuer: str, trusted_ca_file: str | None) -> Keys:
@@ -85,13 +85,19 @@ def _build_remote_keys(issuer: str, trusted_ca_file: str | None) -> Keys:
     return RemoteKeys(issuer, trusted_ca_file=trusted_ca_file)
 
 
-def _build_grant_check(revocation: Revocation, issuer: str, options: ResourceOptions) -> GrantCheck:
+def _build_grant_check(revocation: Revocation, issuer: str, resource: str, options: ResourceOptions) -> GrantCheck:
     from nameplate.resource.feed_reader import FeedReader
     from nameplate.resource.introspector import Introspector
 
     match revocation:
         case RevocationFeed():
-            return FeedReader(revocation, issuer=issuer, trusted_ca_file=options.trusted_ca_file, clock=options.clock)
+            return FeedReader(
+                revocation,
+                issuer=issuer,
+                resource=resource,
+                trusted_ca_file=options.trusted_ca_file,
+                clock=options.clock,
+            )
         case Introspection():
             return Introspector(revocation, issuer=issuer, trusted_ca_file=options.trusted_ca_file, clock=options.clock)
         case _:

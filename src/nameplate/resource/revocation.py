@@ -47,9 +47,10 @@ class Introspection:
     """Ask the authorization server about each token (RFC 7662), and remember its answer for a while.
 
     A revoked token is refused ``remember_seconds`` after its revocation at the latest, or one request later where that
-    takes longer (five seconds at the most); with 0, at once. No answer is remembered past the token's ``exp``. What is
-    remembered is bounded, and requests with one token at the same time ask once. While the authorization server does
-    not answer, tokens without an answer that is remembered are refused with 503.
+    takes longer (five seconds at the most); with 0, at once: then each request asks a question of its own. No answer is
+    remembered past the token's ``exp``. What is remembered is bounded, and requests with one token at the same time ask
+    once, unless that is 0. While the authorization server does not answer, tokens without an answer that is remembered
+    are refused with 503.
 
     ``resource_server_id`` and ``secret`` are those by which the authorization server knows this resource server, for
     nameplate those of a ``[[resource_servers]]`` table. Any server with an ``introspection_endpoint`` will do.

@@ -10,13 +10,16 @@ from nameplate.errors import AnsweredError, ProtocolError, StoreError
 from nameplate.protocol.cors import CORS_HEADERS
 from nameplate.server.pages.render import page_headers
 
-__all__ = ["NO_STORE", "build_page", "build_redirect_response", "build_json_error", "log_refusal", "new_reference"]
+__all__ = ["NO_STORE", "build_json_error", "build_page", "build_redirect_response", "log_refusal", "new_reference"]
 
 logger = logging.getLogger("nameplate.server")
 
 MAX_LOGGED_CHARACTERS = 300
 
 NO_STORE = {"Cache-Control": "no-store"}
+
+# To whom a value belongs that somebody else presents is told to nobody: an unknown one gets the same words (TK-08).
+_SHOWN_REASONS = {"code.other_client": "code.unknown", "refresh_token.other_client": "refresh_token.unknown"}
 
 _REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no characters that people mistake for each other
 
@@ -85,7 +88,7 @@ def build_json_error(
     body = {
         "error": error.code,
         "error_description": error.description,
-        "reason": error.reason,
+        "reason": _SHOWN_REASONS.get(error.reason, error.reason),
         "reference": reference,
     }
     return JSONResponse(body, status, headers)

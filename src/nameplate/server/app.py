@@ -4,7 +4,7 @@ This is the one place where the server is composed.
 """
 
 import functools
-import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,23 +32,25 @@ from nameplate.server.pages.render import render_notice
 from nameplate.server.pages.views import NoticeView
 from nameplate.server.parts import open_context
 from nameplate.server.public_documents import build_json_document, show_stylesheet
+from nameplate.server.readiness import Readiness
 from nameplate.server.refusals import refuse_on_page, server_failed, store_failed
 from nameplate.server.register import register
+from nameplate.server.resource_servers import refuse_resource_server
 from nameplate.server.revocation_feed import show_revocations
 from nameplate.server.revoke import revoke
 from nameplate.server.settings import Settings
 from nameplate.server.sign_in import sign_in, sign_out
 from nameplate.server.token import token
+from nameplate.server.upstream_sign_in import come_back, leave_for_provider
 
 __all__ = ["AuthorizationServer"]
-
-logger = logging.getLogger("nameplate.server")
 
 Endpoint = Callable[[Request, ServerContext], Awaitable[Response]]
 
 METADATA_SECONDS = 300
 
-_JSON_PATHS = frozenset({"/introspect", "/register", "/revocations", "/revoke", "/token"})
+_RESOURCE_SERVER_PATHS = frozenset({"/introspect", "/revocations"})
+_JSON_PATHS = frozenset({"/register", "/revoke", "/token"}) | _RESOURCE_SERVER_PATHS
 
 
 class AuthorizationServer:
@@ -68,6 +70,7 @@ class AuthorizationServer:
         self._settings = settings
         self._clock = clock
         self._context: ServerContext | None = None
+        self._readiness = Readiness(time.monotonic)
         self.base_path = get_issuer_path(settings.issuer)
         """The issuer's path: empty, or where ``app`` has to be mounted."""
         self.app = self._build_app(self._routes(""))
@@ -124,15 +127,20 @@ class AuthorizationServer:
             Route(f"{prefix}/introspect", self._introspect, methods=["POST"]),
             _without_head(Route(f"{prefix}/revocations", self._show_revocations, methods=["GET"])),
         ]
+        for_providers = [
+            Route(f"{prefix}/sign-in/{{name}}", self._page(leave_for_provider), methods=["POST"]),
+            _without_head(Route(f"{prefix}/callback/{{name}}", self._page(come_back), methods=["GET"])),
+        ]
         registration = Route(f"{prefix}/register", self._register, methods=["POST", "OPTIONS"])
         return [
             *([registration] if self._settings.registration.enabled else []),
             *(for_resource_servers if self._settings.resource_servers else []),
+            *(for_providers if self._settings.upstreams else []),
             Route(f"{prefix}/token", self._token, methods=["POST", "OPTIONS"]),
             Route(f"{prefix}/revoke", self._revoke, methods=["POST", "OPTIONS"]),
             _without_head(Route(f"{prefix}/authorize", self._page(authorize), methods=["GET"])),
             Route(prefix or "/", self._show_front_page, methods=["GET"]),
-            Route(f"{prefix}/sign-in", self._page(sign_in), methods=["POST"]),
+            *([Route(f"{prefix}/sign-in", self._page(sign_in), methods=["POST"])] if self._settings.accounts else []),
             # Where a browser is left after a wrong password: Enter in the address bar must not be a bare error.
             Route(f"{prefix}/sign-in", self._page(show_consent), methods=["GET"]),
             Route(f"{prefix}/sign-out", self._page(sign_out), methods=["POST"]),
@@ -207,7 +215,8 @@ class AuthorizationServer:
         headers = {**(error.headers or {}), "X-Content-Type-Options": "nosniff"}
         if self._answers_json(request) and error.status_code == 405:
             method = TokenError("invalid_request", "This method is not served.", reason="token.method", status=405)
-            response = build_json_error(method)
+            is_for_servers = request.url.path.removeprefix(self.base_path) in _RESOURCE_SERVER_PATHS
+            response = refuse_resource_server(method) if is_for_servers else build_json_error(method)
             response.headers.update(headers)
             return response
         return PlainTextResponse(error.detail, error.status_code, headers)
@@ -230,13 +239,9 @@ class AuthorizationServer:
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
     async def _show_readiness(self, _request: Request) -> Response:
-        """The store can be read and written."""
-        try:
-            await self.context.store.check()
-        except StoreError as error:
-            logger.error("not ready", extra={"detail": str(error)})  # noqa: TRY400  (the store logged its trace)
-            return JSONResponse({"status": "store unavailable"}, 503, NO_STORE)
-        return JSONResponse({"status": "ok"}, headers=NO_STORE)
+        """The store can be read and written, every key that others publish can be opened, and the clock is right."""
+        problem = await self._readiness.check(self.context)
+        return JSONResponse({"status": problem or "ok"}, 503 if problem else 200, NO_STORE)
 
 
 def _build_offer(settings: Settings) -> ServerOffer:
@@ -245,6 +250,7 @@ def _build_offer(settings: Settings) -> ServerOffer:
         has_documents=settings.cimd.enabled,
         has_registration=settings.registration.enabled,
         has_introspection=bool(settings.resource_servers),
+        has_exchange=any(server.may_exchange for server in settings.resource_servers),
     )
 
 

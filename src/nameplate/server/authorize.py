@@ -19,12 +19,12 @@ from nameplate.protocol.parameters import Parameters, parse_parameters
 from nameplate.protocol.redirect_uri import RedirectTarget
 from nameplate.protocol.resource import choose_resource
 from nameplate.secret import hash_bearer_value
-from nameplate.server.browser import BrowserCookies, client_address, new_bearer_value
+from nameplate.server.browser import BrowserCookies, client_address, client_host, new_bearer_value
 from nameplate.server.clients import load_client
 from nameplate.server.context import ServerContext
 from nameplate.server.pages.views import ReturnLink
 from nameplate.server.questions import ask_person
-from nameplate.server.refusals import challenge_spent, refuse_on_page, too_many_pending
+from nameplate.server.refusals import challenge_spent, refuse_on_page, too_many_from_here, too_many_pending
 
 __all__ = ["authorize"]
 
@@ -53,6 +53,9 @@ async def _keep_and_ask(request: Request, checked: AuthorizationRequest, context
     if browser_hash is None:
         new_cookie = new_bearer_value("npb")
         browser_hash = hash_bearer_value(new_cookie)
+    wait = context.strangers.authorizations.spend(client_host(request), context.clock())
+    if wait is not None:
+        raise too_many_from_here(wait)
     request_id = new_bearer_value("npa")
     pending = _build_pending(checked, hash_bearer_value(request_id), browser_hash, context)
     if isinstance(await context.store.record_authorization(pending, limit=MAX_PENDING_AUTHORIZATIONS), Full):

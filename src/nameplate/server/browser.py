@@ -1,6 +1,5 @@
 """One browser: the cookies that bind a request and a session to it, and the check that a form is our own."""
 
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from functools import cache
@@ -10,12 +9,10 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nameplate.protocol.source_networks import list_source_networks
 from nameplate.secret import hash_bearer_value
 
-__all__ = ["BrowserCookies", "client_address", "is_own_form", "new_bearer_value"]
-
-
-_MAX_HOST_CHARACTERS = 64
+__all__ = ["BrowserCookies", "client_address", "client_host", "is_own_form", "new_bearer_value"]
 
 
 def new_bearer_value(prefix: str) -> str:
@@ -92,15 +89,11 @@ def is_own_form(request: Request, issuer: str) -> bool:
     return origin in (None, f"{issuer_parts.scheme}://{issuer_parts.netloc}")
 
 
+def client_host(request: Request) -> str:
+    """The peer, as the connection or a trusted proxy says: an address nearly always."""
+    return request.client.host if request.client else "unknown"
+
+
 def client_address(request: Request) -> str:
     """The peer's address for budgets: an IPv4 address, or the /64 of an IPv6 one, which is what one household has."""
-    host = request.client.host if request.client else "unknown"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host[:_MAX_HOST_CHARACTERS]  # a trusted proxy may say anything
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
+    return list_source_networks(client_host(request))[0].name

@@ -6,7 +6,7 @@ assertion costs nothing to invent (architecture decision 2).
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import assert_never
 
@@ -33,7 +33,7 @@ from nameplate.protocol.client_authentication import (
     check_secret,
     parse_credentials,
 )
-from nameplate.protocol.client_change import build_key_memory, build_lost_keys_refusal
+from nameplate.protocol.client_change import build_key_memory, build_lost_keys_refusal, is_doubtful
 from nameplate.protocol.client_id import is_client_id_url
 from nameplate.protocol.client_metadata import ClientMetadata, parse_snapshot
 from nameplate.protocol.client_proof import ClientProof
@@ -43,9 +43,22 @@ from nameplate.protocol.registered_client import RegisteredClient
 from nameplate.protocol.server_metadata import build_endpoints
 from nameplate.server.context import ServerContext
 
-__all__ = ["authenticate", "find_registration", "read_client", "read_credentials", "use_up"]
+__all__ = [
+    "LoadClient",
+    "authenticate",
+    "authenticate_again",
+    "find_registration",
+    "read_client",
+    "read_credentials",
+    "use_up",
+]
 
 logger = logging.getLogger("nameplate.server")
+
+LoadClient = Callable[[int], Awaitable[tuple[ClientMetadata, int | None]]]
+"""Brings the client of today, by a copy of its document that was fetched since an instant, and when that was; None
+where there is no younger one.
+"""
 
 _NO_KEYS = '{"keys":[]}'
 
@@ -118,6 +131,38 @@ async def authenticate(
             return _check_claims(claims, client, context, at_token_endpoint=at_token_endpoint)
         case _:
             assert_never(credentials)
+
+
+async def authenticate_again(
+    credentials: Credentials,
+    load_client: LoadClient,
+    grant: Grant,
+    context: ServerContext,
+    *,
+    seen_at: int,
+    at_token_endpoint: bool = False,
+) -> tuple[ClientMetadata, ClientProof]:
+    """The client of today and its proof, for one that is known by its document and was here before, at ``seen_at``.
+
+    Each replica has a copy of the document of its own. One that was fetched before ``seen_at`` may be older than what
+    the client was let in by then: where it would refuse the client, or end the grant, a younger one decides. Raises as
+    ``authenticate`` does, and what ``load_client`` does.
+    """
+    client, fetched_at = await load_client(0)
+    is_old = fetched_at is not None and fetched_at < seen_at
+    outcome: ClientProof | TokenError
+    try:
+        outcome = await authenticate(credentials, client, None, grant, context, at_token_endpoint=at_token_endpoint)
+    except TokenError as refusal:
+        if not is_old:
+            raise
+        outcome = refusal
+    if is_old and is_doubtful(outcome, grant, client):
+        client, _ = await load_client(seen_at)
+        outcome = await authenticate(credentials, client, None, grant, context, at_token_endpoint=at_token_endpoint)
+    if isinstance(outcome, TokenError):
+        raise outcome
+    return client, outcome
 
 
 async def use_up(proof: ClientProof, now: int, context: ServerContext) -> None:

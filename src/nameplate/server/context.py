@@ -9,10 +9,14 @@ from nameplate.ports.store import Store
 from nameplate.protocol.authorization import AuthorizationPolicy
 from nameplate.protocol.client_class import ClientClass, Lifetimes
 from nameplate.protocol.resource import ProtectedResource
+from nameplate.server.people import People
 from nameplate.server.resource_servers import ResourceServers
-from nameplate.server.settings import RegistrationSettings, TokenSettings
+from nameplate.server.settings import LimitSettings, RegistrationSettings, TokenSettings
 from nameplate.server.signing_keys import SigningKeyRing
+from nameplate.server.strangers import StrangerBudgets
+from nameplate.server.upstreams import Upstreams
 from nameplate.upstream.local_accounts import LocalAccounts
+from nameplate.vault import Vault
 
 __all__ = ["Clock", "ServerContext"]
 
@@ -25,12 +29,15 @@ class ServerContext:
     """The parts of a running authorization server.
 
     ``lifetimes`` are those of each class of clients. ``token_endpoint_audience_clients`` are patterns, see
-    ``client_assertion.choose_audiences``. ``base_path`` is the issuer's path, before every link on a page.
+    ``client_assertion.choose_audiences``. ``has_accounts`` is whether anybody has a password here. ``vault`` seals what
+    lies in the store and must stay secret. ``base_path`` is the issuer's path, before every link on a page.
     """
 
     policy: AuthorizationPolicy
     tokens: TokenSettings
     registration: RegistrationSettings
+    strangers: StrangerBudgets
+    limits: LimitSettings
     lifetimes: Mapping[ClientClass, Lifetimes]
     token_endpoint_audience_clients: tuple[str, ...]
     store: Store
@@ -38,6 +45,10 @@ class ServerContext:
     key_sets: ClientKeySets
     resource_servers: ResourceServers
     accounts: LocalAccounts
+    has_accounts: bool
+    upstreams: Upstreams
+    people: People
+    vault: Vault
     signing_keys: SigningKeyRing
     clock: Clock
     base_path: str

@@ -36,10 +36,11 @@ async def open_vault(settings: StoreSettings, store: KeyStore) -> Vault:
     if sealed:
         key_id = read_key_id(sealed[0].sealed_jwk) or "its name is damaged"
         raise StoreError(
-            f"the encryption key is lost: {file} does not exist, and only the key from it ({key_id}) opens the signing "
-            "keys in the store. Put the file back. If there is no copy: nameplate keys generate-encryption-key "
-            f">{file}, then nameplate keys withdraw --unreadable KID for each key that nameplate keys list shows. "
-            "Access tokens issued so far are then refused; nobody has to sign in again"
+            f"the encryption key {key_id} is not here: the signing keys in the store lie under it, this process has no "
+            f"store.encryption_keys and no store.encryption_key_file, and {file} does not exist. Give it what the "
+            "running server has: its environment (NAMEPLATE_STORE__ENCRYPTION_KEYS may stand in a file that only the "
+            "service reads), or put the file back. Only if the key is lost to every server, and no copy is left, see "
+            "Encryption keys in docs/deploy.md; that costs all access tokens issued so far"
         )
     _create_file(file)
     return _read_file(file)
@@ -67,7 +68,8 @@ def _locate_own_file(settings: StoreSettings) -> Path:
 def _read_file(file: Path) -> Vault:
     """The keys in a file, one a line; what follows a # is a comment."""
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=_open_without_waiting) as opened:
+            _check_kind(opened.fileno(), file)
             _keep_private(opened.fileno(), file)
             data = opened.read(_LONGEST_FILE_BYTES + 1)
     except OSError as error:
@@ -83,15 +85,35 @@ def _read_file(file: Path) -> Vault:
     return Vault(parse_encryption_keys(texts, setting="store.encryption_key_file", place=f"{file}: key number"))
 
 
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A pipe in the file's place would keep the start waiting for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _check_kind(descriptor: int, file: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise ConfigurationError("store.encryption_key_file", f"{file} is no regular file.")
+
+
 def _keep_private(descriptor: int, file: Path) -> None:
     """Take everybody else's rights from the file, as from the store's own.
 
-    What belongs to another user cannot be tightened. It may then be readable by a group, which is how Kubernetes gives
-    a secret to a process that is not root, but not by everybody.
+    What belongs to root cannot be tightened by others. It may then be readable by a group, which is how Kubernetes
+    gives a secret to a process that is not root, but not by everybody. What belongs to a third user is his to read and
+    to change, whatever its mode is: it is refused, but for a volume that a group may read, whose owner is the driver's.
     """
     status = os.fstat(descriptor)
-    mode = stat.S_IMODE(status.st_mode)
-    if not mode & 0o077 or (status.st_uid != os.geteuid() and not mode & 0o037):
+    mode, user = stat.S_IMODE(status.st_mode), os.geteuid()
+    is_for_our_group = user != 0 and status.st_uid != user and mode & 0o040 and not mode & 0o037
+    if is_for_our_group:
+        return
+    if status.st_uid not in (0, user):
+        raise ConfigurationError(
+            "store.encryption_key_file",
+            f"{file} belongs to the user with the uid {status.st_uid}, who may change it, and this process runs as "
+            f"{user}: run it as the server's user, to whom or to root the file must belong.",
+        )
+    if not mode & 0o077:
         return
     try:
         os.fchmod(descriptor, mode & 0o600)

@@ -49,7 +49,7 @@ async def schedule_rotation(store: KeyStore, vault: Vault, policy: KeyPolicy, no
     """
     for _ in range(_TRIES):
         rows = await _load_readable(store, vault, now)
-        waiting = find_waiting(rows, now)
+        waiting = find_waiting(rows, now, policy)
         if waiting is not None:
             return KeyChange(key=waiting, is_new=False)
         fresh = make_signing_key(vault, now=now, active_from=compute_active_from(rows, now, policy))
@@ -69,13 +69,13 @@ async def rotate_at_once(store: KeyStore, vault: Vault, now: int) -> KeyChange:
 
 
 async def withdraw_key(store: KeyStore, vault: Vault, kid: str, now: int) -> KeyChange:
-    """Trust a key no more; what signs instead. Where nothing else could, a new key is made before.
+    """Trust a key no more; what signs instead. Where no other that the vault opens could, a new key is made before.
 
     Raises ``StoreError`` where the store cannot do that.
     """
     for _ in range(_TRIES):
         rows = await store.load_signing_keys()
-        others = [row for row in rows if row.kid != kid]
+        others = [row for row in rows if row.kid != kid and row.withdrawn_at is None and _is_readable(row, vault)]
         successor, fresh = choose_active(others, now), None
         if successor is None:
             successor = fresh = make_signing_key(vault, now=now, active_from=now)
@@ -112,6 +112,14 @@ async def _load_readable(store: KeyStore, vault: Vault, now: int) -> Sequence[St
     if is_full(rows):
         raise StoreError(f"{MOST_KEYS} keys are published already: wait until the tokens of older ones have expired")
     return rows
+
+
+def _is_readable(row: StoredSigningKey, vault: Vault) -> bool:
+    try:
+        open_signing_key(row, vault)
+    except StoreError:
+        return False
+    return True
 
 
 async def _record(store: KeyStore, key: StoredSigningKey, rows: Sequence[StoredSigningKey]) -> bool:

@@ -15,13 +15,18 @@ from nameplate.protocol.authorization import AuthorizationPolicy
 from nameplate.protocol.client_id import ClientIdPolicy
 from nameplate.protocol.resource import ProtectedResource, ScopeOffer
 from nameplate.protocol.server_metadata import get_issuer_path
+from nameplate.server.clock_check import CheckClock, build_clock_check, trust_clock
 from nameplate.server.context import Clock, ServerContext
 from nameplate.server.encryption_keys import open_vault
+from nameplate.server.people import People
 from nameplate.server.resource_servers import build_resource_servers
 from nameplate.server.settings import Settings
 from nameplate.server.settings_checks import build_lifetimes, build_private_hosts
 from nameplate.server.signing_keys import SigningKeyRing, build_key_policy
+from nameplate.server.strangers import build_stranger_budgets
+from nameplate.server.upstreams import ServedUpstream, Upstreams, plan_upstream
 from nameplate.stores.open import open_store
+from nameplate.upstream.code_flow import open_upstream
 from nameplate.upstream.local_accounts import LocalAccount, LocalAccounts
 
 __all__ = ["build_policy", "open_context", "sweep_some"]
@@ -35,36 +40,45 @@ SWEEP_ROWS_AT_ONCE = 200
 @asynccontextmanager
 async def open_context(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[ServerContext]:
     """The running parts of a server with these settings. Raises ``StoreError`` where the store cannot be opened."""
-    clock = clock or time.time
+    is_injected, clock = clock is not None, clock or time.time
     policy = build_policy(settings)
     store = await open_store(settings.store.url)
     try:
+        check_clock = trust_clock if is_injected else build_clock_check(store, clock)
         vault = await open_vault(settings.store, store)
         fetcher = _build_fetcher(settings, policy, clock)
         documents = _build_documents(settings, policy, store, fetcher, clock)
         key_sets = CachedKeySets(fetcher, policy=policy.client_id, clock=clock)
+        accounts, upstreams = _build_accounts(settings), _build_upstreams(settings, clock)
         try:
             context = ServerContext(
                 policy=policy,
                 tokens=settings.tokens,
                 registration=settings.registration,
+                strangers=build_stranger_budgets(settings.limits),
+                limits=settings.limits,
                 lifetimes=build_lifetimes(settings.tokens),
                 token_endpoint_audience_clients=settings.cimd.token_endpoint_audience_clients,
                 store=store,
                 documents=documents,
                 key_sets=key_sets,
                 resource_servers=build_resource_servers(settings.resource_servers),
-                accounts=_build_accounts(settings),
-                signing_keys=await SigningKeyRing.open(store, vault, build_key_policy(settings), clock),
+                accounts=accounts,
+                has_accounts=bool(settings.accounts),
+                upstreams=upstreams,
+                people=People(accounts, upstreams),
+                vault=vault,
+                signing_keys=await SigningKeyRing.open(store, vault, build_key_policy(settings), clock, check_clock),
                 clock=clock,
                 base_path=get_issuer_path(settings.issuer),
             )
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_sweep, store, settings.store.audit_seconds, clock)
+                tasks.start_soon(_sweep, store, settings.store.audit_seconds, clock, check_clock)
                 tasks.start_soon(context.signing_keys.keep_up)
                 yield context
                 tasks.cancel_scope.cancel()
         finally:
+            await upstreams.aclose()
             await key_sets.aclose()
             await documents.aclose()  # and with it the fetcher that both use
     finally:
@@ -125,7 +139,20 @@ def _build_accounts(settings: Settings) -> LocalAccounts:
     )
 
 
-async def _sweep(store: Store, audit_seconds: int, clock: Clock) -> None:
+def _build_upstreams(settings: Settings, clock: Clock) -> Upstreams:
+    offered = {scope.name for resource in settings.resources for scope in resource.scopes}
+    plans = [plan_upstream(upstream, offered=offered) for upstream in settings.upstreams]
+    return Upstreams(
+        ServedUpstream(
+            plan=plan,
+            client=open_upstream(plan.options, clock=clock),
+            callback=f"{settings.issuer}/callback/{plan.options.name}",
+        )
+        for plan in plans
+    )
+
+
+async def _sweep(store: Store, audit_seconds: int, clock: Clock, check_clock: CheckClock) -> None:
     """Forget what nothing can need any more, a little at a time. The first round is at a random moment: replicas
     differ.
     """
@@ -133,6 +160,7 @@ async def _sweep(store: Store, audit_seconds: int, clock: Clock) -> None:
     while True:
         await anyio.sleep(pause)
         try:
+            await check_clock()
             is_done = await sweep_some(store, int(clock()), audit_seconds=audit_seconds)
         except StoreError:
             logger.exception("sweep failed")

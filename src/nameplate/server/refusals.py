@@ -11,14 +11,19 @@ from nameplate.server.pages.views import ErrorView, ReturnLink
 
 __all__ = [
     "already_answered",
+    "attempt_unknown",
     "browser_unknown",
     "challenge_spent",
+    "foreign_callback",
     "foreign_form",
     "not_waiting",
     "refuse_on_page",
     "server_failed",
     "store_failed",
+    "too_many_approvals",
+    "too_many_from_here",
     "too_many_pending",
+    "upstream_unknown",
 ]
 
 
@@ -105,10 +110,21 @@ _BY_REASON = {
         "Your answer was taken a moment ago, in this window or in another one. It cannot be given twice.",
         _START_AGAIN,
     ),
+    "authorization.too_many": _Words(
+        "You have allowed a lot just now",
+        "Access was allowed in your name many times within a short while, so this one has to wait.",
+        "Wait a minute, go back, and answer again. If it was not you who allowed all that, somebody is signed in as "
+        "you: tell whoever runs this server.",
+    ),
     "authorization.challenge_spent": _Words(
         "This link was used already",
         "The application has its answer for this sign-in. A sign-in link works once.",
         _START_AGAIN,
+    ),
+    "authorization.too_many_from_here": _Words(
+        "Too many sign-ins from here",
+        "More sign-ins were begun from your network just now than this server allows. It may not have been you.",
+        "Wait a minute, then start again in the application.",
     ),
     "authorization.not_waiting": _Words(
         "Nothing is waiting for an answer",
@@ -119,6 +135,26 @@ _BY_REASON = {
         "This browser keeps no cookies",
         "Without a cookie this server cannot know that the browser which answers is the one that was asked.",
         "Allow cookies for this site, then go back to the application and start again.",
+    ),
+    "upstream.attempt_unknown": _Words(
+        "This sign-in cannot be continued",
+        "It was finished before, took too long, or was begun in another browser. Nothing was shared.",
+        _START_AGAIN,
+    ),
+    "upstream.other_callback": _Words(
+        "This sign-in cannot be continued",
+        "The answer came from another place than the one that you went to. It was not accepted.",
+        _START_AGAIN,
+    ),
+    "upstream.not_configured": _Words(
+        "There is no such way to sign in here",
+        "This server does not know the place where you would sign in, or no longer.",
+        _START_AGAIN,
+    ),
+    "sign_in.no_scope": _Words(
+        "Your account may not be used for this",
+        "The application asks for permissions, and your account may not give it any of them.",
+        "If you should have them, ask whoever runs this server, and tell the reference below.",
     ),
     "form.foreign": _Words(
         "That did not come from here",
@@ -198,6 +234,17 @@ def foreign_form() -> AuthorizationPageError:
     )
 
 
+def too_many_from_here(retry_after_seconds: int) -> AuthorizationPageError:
+    """One address, or one network, begins more than its share (DO-05)."""
+    return AuthorizationPageError(
+        "temporarily_unavailable",
+        "Too many authorization requests come from this address, or from the network around it.",
+        reason="authorization.too_many_from_here",
+        status=429,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
 def too_many_pending() -> AuthorizationPageError:
     """The cap on waiting requests is reached (DO-05)."""
     return AuthorizationPageError(
@@ -206,6 +253,18 @@ def too_many_pending() -> AuthorizationPageError:
         reason="authorization.too_many_pending",
         status=503,
         retry_after_seconds=30,
+    )
+
+
+def too_many_approvals(subject: str, *, retry_after_seconds: int) -> AuthorizationPageError:
+    """One person allowed more than people do: each grant can end up in every resource server's list of revoked ones."""
+    return AuthorizationPageError(
+        "temporarily_unavailable",
+        "Too much was allowed by one person just now.",
+        reason="authorization.too_many",
+        detail=subject,
+        status=429,
+        retry_after_seconds=retry_after_seconds,
     )
 
 
@@ -224,3 +283,33 @@ def store_failed(detail: str) -> AuthorizationPageError:
 def server_failed() -> AuthorizationPageError:
     """A mistake of ours: never the client's fault."""
     return AuthorizationPageError("server_error", "The server made a mistake.", reason="server.error", status=500)
+
+
+def attempt_unknown(*, status: int) -> AuthorizationPageError:
+    """A browser comes from a provider, but not from a sign-in that it began here and that is still under way. Used,
+    expired, unknown and another browser's are not told apart (PX-02, PX-03).
+    """
+    return AuthorizationPageError(
+        "invalid_request",
+        "No such sign-in is under way in this browser.",
+        reason="upstream.attempt_unknown",
+        status=status,
+    )
+
+
+def foreign_callback(began_at: str, came_to: str) -> AuthorizationPageError:
+    """A sign-in that began at one provider is answered at the callback of another one (PX-05)."""
+    return AuthorizationPageError(
+        "invalid_request",
+        "The answer came to the callback of another identity provider.",
+        reason="upstream.other_callback",
+        detail=f"begun at {began_at}, answered at the callback of {came_to}",
+        status=403,
+    )
+
+
+def upstream_unknown() -> AuthorizationPageError:
+    """No identity provider of this name is configured."""
+    return AuthorizationPageError(
+        "invalid_request", "There is no such identity provider here.", reason="upstream.not_configured", status=404
+    )

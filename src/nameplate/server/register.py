@@ -22,26 +22,29 @@ from nameplate.protocol.registration import (
 )
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import NO_STORE, build_json_error
-from nameplate.server.browser import client_address, new_bearer_value
+from nameplate.server.browser import client_host, new_bearer_value
 from nameplate.server.context import ServerContext
+from nameplate.server.strangers import build_network_spendings
 
 __all__ = ["build_registered_client", "new_client_id", "new_client_secret", "register"]
 
 logger = logging.getLogger("nameplate.server")
 
 # Registrations: (how many at once, how many a second after that). A vendor registers for all its people from few
-# addresses, and one that connects registers anew each time; in all, it takes days to fill the store.
+# addresses, and one that connects registers anew each time. What there is in all is more than twenty times what the
+# widest network gets at once, and five times what it gets after that: none shuts out the others (DC-01).
 _PER_ADDRESS = (60, 1 / 10)
-_IN_ALL = (1000, 1 / 2)
+_IN_ALL = (5000, 2.0)
 
 
 async def register(request: Request, context: ServerContext) -> Response:
     """Register the client that the body describes; every refusal is RFC-shaped JSON."""
     try:
+        _count_attempt(request, context)
         body = await _read_body(request)
         client = parse_registration(body, new_client_id(), context.policy)
         secret = new_client_secret() if needs_secret(client) else None
-        # Only what would be kept costs anything: whoever mends a registration step by step is not shut out.
+        # Only what would be kept costs any of this: whoever mends a registration step by step is not shut out.
         await _spend(request, context)
         registered = build_registered_client(
             client, secret, now=context.now(), lifetime_seconds=context.registration.client_seconds
@@ -98,23 +101,34 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
+def _count_attempt(request: Request, context: ServerContext) -> None:
+    """Before anything is read: bodies that are refused cost time too (DO-03)."""
+    wait = context.strangers.registration_attempts.spend(client_host(request), context.clock())
+    if wait is not None:
+        raise _too_many("attempts", wait)
+
+
 async def _spend(request: Request, context: ServerContext) -> None:
     """All budgets or none: one stranger must not use up what is there for everybody (DC-01)."""
-    budgets = ((f"register:address:{client_address(request)}", _PER_ADDRESS), ("register:all", _IN_ALL))
+    capacity, refill_per_second = _IN_ALL
     spendings = [
-        Spending(budget=name, cost=1, capacity=capacity, refill_per_second=refill_per_second)
-        for name, (capacity, refill_per_second) in budgets
+        *build_network_spendings(request, "register", _PER_ADDRESS),
+        Spending(budget="register:all", cost=1, capacity=capacity, refill_per_second=refill_per_second),
     ]
     spent = await context.store.spend_all(spendings, now=context.clock())
     if spent is not None:
-        raise RegistrationError(
-            "temporarily_unavailable",
-            "Too many clients are being registered just now.",
-            reason="registration.too_many",
-            detail=spent,
-            status=429,
-            retry_after_seconds=30,
-        )
+        raise _too_many(spent, 30)
+
+
+def _too_many(budget: str, retry_after_seconds: int) -> RegistrationError:
+    return RegistrationError(
+        "temporarily_unavailable",
+        "Too many clients are being registered just now.",
+        reason="registration.too_many",
+        detail=budget,
+        status=429,
+        retry_after_seconds=retry_after_seconds,
+    )
 
 
 async def _record(client: RegisteredClient, context: ServerContext) -> None:

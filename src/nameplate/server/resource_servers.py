@@ -23,11 +23,14 @@ _NO_SECRET_HASH = secrets.token_bytes(32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceServer:
-    """A resource server with credentials of its own. ``resources`` are the identifiers of what it serves."""
+    """A resource server with credentials of its own. ``resources`` are the identifiers of what it serves;
+    ``may_exchange`` is whether it may have the identity provider's tokens.
+    """
 
     id: str
     secret_hash: bytes = field(repr=False)
     resources: frozenset[str]
+    may_exchange: bool = False
 
 
 class ResourceServers:
@@ -35,6 +38,8 @@ class ResourceServers:
 
     def __init__(self, servers: Iterable[ResourceServer]) -> None:
         self._servers = {server.id: server for server in servers}
+        self.may_exchange = any(server.may_exchange for server in self._servers.values())
+        """Whether any of them may have the identity provider's tokens."""
 
     def authenticate(self, request: Request, form: Parameters) -> ResourceServer:
         """Who asks, by Basic credentials or by ``client_id`` and ``client_secret`` in the form (RFC 7662 §2.1).
@@ -65,6 +70,7 @@ def build_resource_servers(settings: Iterable[ResourceServerSettings]) -> Resour
             id=server.id,
             secret_hash=bytes.fromhex(server.secret_hash.removeprefix("sha256:")),
             resources=frozenset(server.resources),
+            may_exchange=server.may_exchange,
         )
         for server in settings
     )

@@ -36,4 +36,4 @@ async def _build_feed(server: ResourceServer, context: ServerContext) -> dict[st
     for resource in server.resources:
         revoked = await context.store.load_revocations(resource, since=choose_loaded_since(since))
         grant_ids.update(grant_id for grant_id, _ in revoked)
-    return build_revoked_grants(grant_ids, issuer=context.issuer, now=now, since=since)
+    return build_revoked_grants(grant_ids, issuer=context.issuer, resources=server.resources, now=now, since=since)

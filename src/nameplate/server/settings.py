@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from nameplate.errors import ConfigurationError
 from nameplate.server.settings_checks import check_settings
+from nameplate.server.upstream_settings import UpstreamSettings
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
@@ -30,6 +31,7 @@ __all__ = [
     "DocumentSettings",
     "FetchSettings",
     "KeySettings",
+    "LimitSettings",
     "PrivateHostSettings",
     "RegistrationSettings",
     "ResourceServerSettings",
@@ -38,6 +40,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "TokenSettings",
+    "UpstreamSettings",
     "load_settings",
 ]
 
@@ -165,10 +168,30 @@ class RegistrationSettings(_Table):
 
     enabled: bool = True
     """Off: there is no registration endpoint, and the metadata names none."""
-    client_seconds: Annotated[int, Field(ge=3600, le=10 * 365 * 86400)] = 30 * 86400
-    """After how long a client is forgotten for which no grant lives."""
+    client_seconds: Annotated[int, Field(ge=3600, le=10 * 365 * 86400)] = 86400
+    """After how long a client is forgotten that nobody allowed anything. One that somebody did is kept for as long as
+    the grant may live (`tokens.grant_seconds`).
+    """
     max_clients: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    """How many such clients are kept at once."""
+    """How many such clients are kept at once. Beyond that, those that would be forgotten soonest give way."""
+
+
+class LimitSettings(_Table):
+    """What one address may do before anybody is signed in; for IPv6, its /64. The networks around it may do more in
+    proportion: an IPv4 /24 four times as much, an IPv6 /56 twice and a /48 four times. Each worker counts by itself.
+    And what one person may do who is signed in; the replicas count that together.
+    """
+
+    authorizations_at_once: Annotated[int, Field(ge=1, le=10_000_000)] = 300
+    """How many authorization requests may come at once."""
+    authorizations_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    """How many a second may come after that."""
+    approvals_at_once: Annotated[int, Field(ge=1, le=10_000_000)] = 60
+    """How often one person may allow something at once. All that was allowed may be revoked, and has to be told to every
+    resource server that reads the list of that.
+    """
+    approvals_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 0.1
+    """How often a second after that."""
 
 
 class ResourceServerSettings(_Table):
@@ -180,6 +203,10 @@ class ResourceServerSettings(_Table):
     """The hash of its secret; `nameplate keys generate-secret` makes both."""
     resources: Annotated[tuple[str, ...], Field(min_length=1)]
     """The identifiers of the resources that it serves. It learns of tokens for these only."""
+    may_exchange: bool = False
+    """On: it may exchange an access token for the identity provider's own token of that person (RFC 8693), where the
+    provider has `keeps_tokens`.
+    """
 
 
 class KeySettings(_Table):
@@ -237,13 +264,16 @@ class Settings(_Table):
     """How many processes answer. One for each processor is plenty."""
     store: StoreSettings = StoreSettings()
     accounts: tuple[AccountSettings, ...] = ()
-    """People with a password of this server's own. At least one for now."""
+    """People with a password of this server's own. At least one, unless there is an identity provider."""
+    upstreams: tuple[UpstreamSettings, ...] = ()
+    """Identity providers at which people sign in; the sign-in page offers all of them."""
     resources: tuple[ResourceSettings, ...] = ()
     """The MCP servers that tokens are issued for. At least one."""
     resource_servers: tuple[ResourceServerSettings, ...] = ()
     """Resource servers with credentials of their own. None are needed where short-lived tokens will do."""
     cimd: DocumentSettings = DocumentSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    limits: LimitSettings = LimitSettings()
     fetch: FetchSettings = FetchSettings()
     tokens: TokenSettings = TokenSettings()
     keys: KeySettings = KeySettings()
@@ -282,11 +312,18 @@ class _SettingsFile(TomlConfigSettingsSource):
         store = data.setdefault("store", {})
         if isinstance(store, dict) and str(url := store.get("url", DEFAULT_STORE_URL)).startswith("sqlite:///"):
             store["url"] = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
-        for table, member in (("fetch", "trusted_ca_file"), ("store", "encryption_key_file")):
-            settings = data.get(table)
-            if isinstance(settings, dict) and isinstance(settings.get(member), str):
-                settings[member] = str(folder / settings[member])
+        _place_files(data.get("fetch"), ("trusted_ca_file",), folder)
+        _place_files(data.get("store"), ("encryption_key_file",), folder)
+        upstreams = data.get("upstreams")
+        for upstream in upstreams if isinstance(upstreams, list) else []:
+            _place_files(upstream, ("client_secret_file", "private_key_file", "trusted_ca_file"), folder)
         return data
+
+
+def _place_files(table: object, members: Sequence[str], folder: Path) -> None:
+    for member in members:
+        if isinstance(table, dict) and isinstance(table.get(member), str):
+            table[member] = str(folder / table[member])
 
 
 def _read(config_file: Path | None, flags: Sequence[str]) -> Settings:

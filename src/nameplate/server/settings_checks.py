@@ -15,6 +15,7 @@ from nameplate.protocol.redirect_uri import check_redirect_pattern
 from nameplate.protocol.resource import build_canonical_resource
 from nameplate.protocol.resource_metadata import check_identifier_url, is_loopback_url
 from nameplate.protocol.scope import OFFLINE_ACCESS, is_scope_token
+from nameplate.server.upstreams import plan_upstream
 from nameplate.stores.open import check_store_url
 from nameplate.upstream.local_accounts import is_password_hash
 from nameplate.vault import parse_encryption_keys
@@ -39,6 +40,7 @@ def check_settings(settings: "Settings") -> None:
     _check_accounts(settings)
     _check_resources(settings)
     _check_resource_servers(settings)
+    _check_upstreams(settings)
     _check_private_hosts(settings)
     _check_trusted_ca_file(settings)
     _check_redirect_patterns(settings)
@@ -122,9 +124,11 @@ def _check_trusted_proxies(proxies: Iterable[str]) -> None:
 
 
 def _check_accounts(settings: "Settings") -> None:
-    if not settings.accounts:
+    if not settings.accounts and not settings.upstreams:
         raise ConfigurationError(
-            "accounts", "nobody could sign in; add an [[accounts]] table (see nameplate accounts hash-password)."
+            "accounts",
+            "nobody could sign in; add an [[accounts]] table (see nameplate accounts hash-password), or an identity "
+            "provider in an [[upstreams]] table.",
         )
     _check_distinct("accounts", "username", [account.username for account in settings.accounts])
     for account in settings.accounts:
@@ -167,6 +171,23 @@ def _check_resource_servers(settings: "Settings") -> None:
                     "resource_servers.resources",
                     f"{server.id!r} names {resource!r}, which is no [[resources]] identifier, to the byte.",
                 )
+
+
+def _check_upstreams(settings: "Settings") -> None:
+    _check_distinct("upstreams", "name", [upstream.name for upstream in settings.upstreams])
+    offered = {scope.name for resource in settings.resources for scope in resource.scopes}
+    issuers = [plan_upstream(upstream, offered=offered).options.issuer for upstream in settings.upstreams]
+    # (issuer, subject) is who a person is: two tables of one issuer could call two people the same.
+    _check_distinct("upstreams", "issuer", issuers)
+    if settings.issuer in issuers:
+        raise ConfigurationError("upstreams.issuer", f"{settings.issuer!r} is this server itself.")
+    keeps_tokens = any(upstream.keeps_tokens for upstream in settings.upstreams)
+    for server in settings.resource_servers:
+        if server.may_exchange and not keeps_tokens:
+            raise ConfigurationError(
+                "resource_servers.may_exchange",
+                f"{server.id!r} has nothing to exchange for: no [[upstreams]] table has keeps_tokens.",
+            )
 
 
 def _check_distinct(setting: str, member: str, values: list[str]) -> None:

@@ -1,6 +1,5 @@
 """``/sign-in`` and ``/sign-out``: local accounts (RFC 9700 §4.16, attack list E)."""
 
-import secrets
 from hashlib import sha256
 
 from starlette.requests import Request
@@ -8,21 +7,21 @@ from starlette.responses import Response
 
 from nameplate.ports.store import Spending
 from nameplate.ports.verdicts import AlreadyAnswered
-from nameplate.protocol.grant import Session
-from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import build_redirect_response
-from nameplate.server.browser import BrowserCookies, client_address, new_bearer_value
+from nameplate.server.browser import BrowserCookies
 from nameplate.server.context import ServerContext
 from nameplate.server.forms import read_own_form
-from nameplate.server.questions import show_sign_in
+from nameplate.server.questions import OTHER_ACCOUNT, Failure, show_sign_in
+from nameplate.server.sessions import NewSession, start_session, write_session
+from nameplate.server.strangers import build_network_spendings
 from nameplate.server.waiting import load_waiting, show_answered
-from nameplate.upstream.local_accounts import LOCAL_ISSUER, LocalAccount
+from nameplate.upstream.local_accounts import LOCAL_ISSUER
 
 __all__ = ["sign_in", "sign_out"]
 
 # Attempts: (how many at once, how many a second after that). Strict for one address on one account; wide for one
-# account from everywhere, so that a stranger cannot lock a person out for long by guessing.
-_PER_ACCOUNT_AND_ADDRESS = (5, 1 / 30)
+# account from everywhere, and no network gets all of that: a stranger cannot lock a person out by guessing.
+_PER_ACCOUNT_AND_ADDRESS = (5, 1 / 60)
 _PER_ADDRESS = (30, 1 / 5)
 _PER_ACCOUNT = (60, 1 / 10)
 
@@ -38,13 +37,23 @@ async def sign_in(request: Request, context: ServerContext) -> Response:
     if isinstance(waiting, AlreadyAnswered):
         return await show_answered(waiting, request_id, context)
     if not await _may_try(request, username, context):
-        return show_sign_in(waiting, request_id, context, username=username, problem=_THROTTLED, status=429)
+        failure = Failure(problem=_THROTTLED, status=429, username=username)
+        return show_sign_in(waiting, request_id, context, failure=failure)
     account = await context.accounts.check_password(username, form.get("password") or "")
     if account is None:
-        return show_sign_in(waiting, request_id, context, username=username, problem=_WRONG, status=401)
+        failure = Failure(problem=_WRONG, status=401, username=username)
+        return show_sign_in(waiting, request_id, context, failure=failure)
     await _give_back(request, username, context)
+    new = NewSession(
+        issuer=LOCAL_ISSUER,
+        subject=account.username,
+        username=account.username,
+        display_name=account.display_name,
+        credential_digest=account.credential_digest,
+    )
+    _session, value = await start_session(request, new, context)
     response = build_redirect_response(f"{context.base_path}/consent?request={request_id}")
-    await _start_session(request, response, account, context)
+    write_session(response, value, context)
     return response
 
 
@@ -59,21 +68,21 @@ async def sign_out(request: Request, context: ServerContext) -> Response:
     session_hash = cookies.session_hash(request)
     if session_hash is not None:
         await context.store.end_session(session_hash, context.now())
-    response = build_redirect_response(f"{context.base_path}/consent?request={request_id}")
+    other = f"&account={OTHER_ACCOUNT}" if context.upstreams else ""
+    response = build_redirect_response(f"{context.base_path}/consent?request={request_id}{other}")
     cookies.clear_session(response)
     return response
 
 
 def _build_spendings(request: Request, username: str, cost: int) -> list[Spending]:
-    account, address = sha256(username.encode()).hexdigest()[:16], client_address(request)
-    budgets = (
-        (f"sign-in:address:{address}", _PER_ADDRESS),
-        (f"sign-in:{account}:{address}", _PER_ACCOUNT_AND_ADDRESS),
-        (f"sign-in:account:{account}", _PER_ACCOUNT),
-    )
+    account = sha256(username.encode()).hexdigest()[:16]
+    capacity, refill_per_second = _PER_ACCOUNT
     return [
-        Spending(budget=name, cost=cost, capacity=capacity, refill_per_second=refill_per_second)
-        for name, (capacity, refill_per_second) in budgets
+        *build_network_spendings(request, "sign-in:address", _PER_ADDRESS, cost=cost),
+        *build_network_spendings(request, f"sign-in:{account}", _PER_ACCOUNT_AND_ADDRESS, cost=cost),
+        Spending(
+            budget=f"sign-in:account:{account}", cost=cost, capacity=capacity, refill_per_second=refill_per_second
+        ),
     ]
 
 
@@ -90,23 +99,3 @@ async def _may_try(request: Request, username: str, context: ServerContext) -> b
 async def _give_back(request: Request, username: str, context: ServerContext) -> None:
     """Only failures count: an office behind one address signs in as often as it likes."""
     await context.store.spend_all(_build_spendings(request, username, -1), now=context.clock())
-
-
-async def _start_session(request: Request, response: Response, account: LocalAccount, context: ServerContext) -> None:
-    """A new session id at every sign-in, and the old one is dead: nobody can plant one (session fixation)."""
-    cookies, now = BrowserCookies(context.issuer), context.now()
-    subject = await context.store.record_subject(
-        LOCAL_ISSUER, account.username, candidate=secrets.token_urlsafe(16), now=now
-    )
-    value = new_bearer_value("nps")
-    session = Session(
-        id_hash=hash_bearer_value(value),
-        subject=subject,
-        username=account.username,
-        display_name=account.display_name,
-        signed_in_at=now,
-        expires_at=now + context.tokens.session_seconds,
-        credential_digest=account.credential_digest,
-    )
-    await context.store.record_session(session, replaces=cookies.session_hash(request))
-    cookies.write_session(response, value, max_age_seconds=context.tokens.session_seconds)

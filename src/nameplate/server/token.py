@@ -1,6 +1,7 @@
 """``POST /token``: codes and refresh tokens become access tokens (RFC 6749 §3.2, §5)."""
 
 import secrets
+from functools import partial
 from typing import assert_never
 
 from starlette.requests import Request
@@ -43,7 +44,8 @@ from nameplate.protocol.refresh_grant import (
     parse_refresh_request,
 )
 from nameplate.protocol.registered_client import RegisteredClient
-from nameplate.protocol.scope import build_scope
+from nameplate.protocol.scope import build_scope, parse_scope
+from nameplate.protocol.token_exchange import TOKEN_EXCHANGE
 from nameplate.protocol.token_request import (
     check_client_admitted,
     choose_granted_resource,
@@ -53,11 +55,19 @@ from nameplate.protocol.token_request import (
 from nameplate.secret import hash_bearer_value
 from nameplate.server.answers import NO_STORE, build_json_error
 from nameplate.server.browser import new_bearer_value
-from nameplate.server.client_auth import authenticate, find_registration, read_client, read_credentials, use_up
+from nameplate.server.client_auth import (
+    authenticate,
+    authenticate_again,
+    find_registration,
+    read_client,
+    read_credentials,
+    use_up,
+)
 from nameplate.server.context import ServerContext
+from nameplate.server.exchange import exchange
 from nameplate.server.forms import read_form
+from nameplate.server.people import KnownPerson, LostPerson
 from nameplate.server.repeat_answer import TokenAnswer, open_answer, seal_answer
-from nameplate.upstream.local_accounts import LocalAccount
 
 __all__ = ["token"]
 
@@ -67,6 +77,9 @@ async def token(request: Request, context: ServerContext) -> Response:
     client_id, used_header = "", "authorization" in request.headers
     try:
         form = await read_form(request)
+        arrived_at = context.now()
+        if form.get("grant_type") == TOKEN_EXCHANGE and context.resource_servers.may_exchange:
+            return await exchange(request, form, context)
         grant_type = parse_grant_type(form)
         credentials = read_credentials(request, form)
         client_id = credentials.client_id
@@ -74,9 +87,9 @@ async def token(request: Request, context: ServerContext) -> Response:
         registered = await find_registration(credentials, context)
         match grant_type:
             case "authorization_code":
-                answer = await _redeem_code(form, credentials, registered, context)
+                answer = await _redeem_code(form, credentials, registered, context, arrived_at=arrived_at)
             case "refresh_token":
-                answer = await _refresh(form, credentials, registered, context)
+                answer = await _refresh(form, credentials, registered, context, arrived_at=arrived_at)
             case _:
                 assert_never(grant_type)
     except (ParameterError, TokenError) as error:
@@ -87,10 +100,15 @@ async def token(request: Request, context: ServerContext) -> Response:
 
 
 async def _redeem_code(
-    form: Parameters, credentials: Credentials, registered: RegisteredClient | None, context: ServerContext
+    form: Parameters,
+    credentials: Credentials,
+    registered: RegisteredClient | None,
+    context: ServerContext,
+    *,
+    arrived_at: int,
 ) -> TokenAnswer:
     request = parse_code_request(form, credentials.client_id)
-    code_hash, now = hash_bearer_value(request.code), context.now()
+    code_hash = hash_bearer_value(request.code)
     found = await context.store.load_code(code_hash)
     if isinstance(found, Unknown):
         raise build_code_refusal("code.unknown")
@@ -98,18 +116,20 @@ async def _redeem_code(
     # The document that the code was authorized by: one snapshot serves the whole flow.
     client, proof = read_client(grant.client_metadata), None
     try:
-        check_code(request, code, grant, now)
+        check_code(request, code, grant, context.now())
         proof = await _prove(credentials, client, registered, grant, context)
+        now = context.now()  # the store, or a host with keys, may have let this wait
+        check_code(request, code, grant, now)
         check_code_binding(request, code)
         resource = choose_granted_resource(form, grant.resource, context.policy.resources)
-        account = context.accounts.find(grant.username)
-        if account is None:
-            raise build_code_refusal("grant.account_removed")
+        person = context.people.find(grant)
+        if isinstance(person, LostPerson):
+            raise build_code_refusal(person.reason)
     except TokenError as refusal:
         if proof is not None:
-            await use_up(proof, now, context)
+            await use_up(proof, context.now(), context)
         if is_code_burned(refusal.reason, client):
-            await context.store.burn_code(code_hash, now)
+            await context.store.burn_code(code_hash, context.now())
         raise
     lifetimes = context.lifetimes[choose_client_class(client, proof.auth_method)]
     refresh_token = new_bearer_value("npr") if code.issues_refresh_token else None
@@ -118,12 +138,13 @@ async def _redeem_code(
         refresh_token=_build_refresh_token(refresh_token, grant, lifetimes, now) if refresh_token else None,
         proof=proof,
         now=now,
-        replay_revokes_after_seconds=REPLAY_REVOKES_AFTER_SECONDS,
+        # A replay counts by when it arrived: an honest client that lost patience may have waited where the first did.
+        replay_revokes_after_seconds=REPLAY_REVOKES_AFTER_SECONDS + max(0, now - arrived_at),
     )
     match verdict:
         case Redeemed():
-            scope = narrow_to_offer(verdict.grant.scope, resource)
-            return _build_answer(verdict.grant, account, scope, refresh_token, lifetimes, context)
+            scope = narrow_to_offer(person.narrow(verdict.grant.scope), resource)
+            return _build_answer(verdict.grant, person, scope, refresh_token, lifetimes, context)
         case Replayed():
             raise build_code_refusal("code.replayed_and_revoked" if verdict.grant_revoked else "code.replayed")
         case AssertionReplayed():
@@ -135,24 +156,30 @@ async def _redeem_code(
 
 
 async def _refresh(
-    form: Parameters, credentials: Credentials, registered: RegisteredClient | None, context: ServerContext
+    form: Parameters,
+    credentials: Credentials,
+    registered: RegisteredClient | None,
+    context: ServerContext,
+    *,
+    arrived_at: int,
 ) -> TokenAnswer:
     request = parse_refresh_request(form, credentials.client_id)
-    token_hash, now = hash_bearer_value(request.refresh_token), context.now()
+    token_hash = hash_bearer_value(request.refresh_token)
     found = await context.store.load_refresh_token(token_hash)
     if isinstance(found, Unknown):
         raise build_refresh_refusal("refresh_token.unknown")
     presented, grant = found
-    check_refresh(request, presented, grant, now)
-    client = await _load_client(credentials, registered, presented, grant, context)
-    proof = await _prove(credentials, client, registered, grant, context)
+    check_refresh(request, presented, grant, context.now())
+    client, proof = await _recognise(credentials, registered, presented, grant, context)
+    now = context.now()  # the store, or the client's host, may have let this wait
     try:
+        check_refresh(request, presented, grant, now)
         check_proof(proof, grant, client)
         granted_scope = narrow_scope(request, grant)
-        # The person's account of today: whoever was taken out of the configuration gets no more tokens.
-        account = context.accounts.find(grant.username)
-        if account is None:
-            raise build_refresh_refusal("grant.account_removed")
+        # By the configuration of today: whoever was taken out of it gets no more tokens.
+        person = context.people.find(grant)
+        if isinstance(person, LostPerson):
+            raise build_refresh_refusal(person.reason)
         resource = choose_granted_resource(form, grant.resource, context.policy.resources)
     except TokenError as refusal:
         await use_up(proof, now, context)
@@ -160,14 +187,14 @@ async def _refresh(
             await context.store.revoke_grant(grant.id, reason=refusal.reason, now=now)
         raise
     lifetimes = context.lifetimes[choose_client_class(client, proof.auth_method)]
-    scope, successor = narrow_to_offer(granted_scope, resource), new_bearer_value("npr")
-    answer = _build_answer(grant, account, scope, successor, lifetimes, context)
+    scope, successor = narrow_to_offer(person.narrow(granted_scope), resource), new_bearer_value("npr")
+    answer = _build_answer(grant, person, scope, successor, lifetimes, context)
     rotation = Rotation(
         token_hash=token_hash,
         successor=_build_refresh_token(successor, grant, lifetimes, now),
         sealed_answer=seal_answer(answer, request.refresh_token),
         proof=proof,
-        repeat_seconds=REPEAT_SECONDS,
+        repeat_seconds=REPEAT_SECONDS + max(0, now - arrived_at),  # as with codes: when it arrived counts
         repeat_limit=REPEAT_LIMIT,
     )
     verdict = await context.store.rotate_refresh_token(rotation, now)
@@ -175,7 +202,8 @@ async def _refresh(
         case Rotated():
             return answer
         case Repeated():
-            return open_answer(verdict.sealed_answer, request.refresh_token)
+            first = open_answer(verdict.sealed_answer, request.refresh_token)
+            return _repeat(first, grant, person, scope, lifetimes, context)
         case Reused():
             raise build_refresh_refusal("refresh_token.reused")
         case AssertionReplayed():
@@ -184,6 +212,23 @@ async def _refresh(
             raise build_refresh_refusal("refresh_token.unknown")
         case _:
             assert_never(verdict)
+
+
+def _repeat(
+    first: TokenAnswer,
+    grant: Grant,
+    person: KnownPerson,
+    scope: tuple[str, ...],
+    lifetimes: Lifetimes,
+    context: ServerContext,
+) -> TokenAnswer:
+    """The answer to a repeat: the first one. Where its access token is over, or allows what this request does not ask
+    for, there is a new one; the refresh token stays.
+    """
+    is_enough = set(parse_scope(first.scope) or ()) <= set(scope)
+    if is_enough and first.access_token_expires_at > context.now():
+        return first
+    return _build_answer(grant, person, scope, first.refresh_token, lifetimes, context)
 
 
 async def _prove(
@@ -200,31 +245,45 @@ async def _prove(
     return await authenticate(credentials, entry, registered.secret_hash, grant, context, at_token_endpoint=True)
 
 
-async def _load_client(
+async def _recognise(
     credentials: Credentials,
     registered: RegisteredClient | None,
     presented: RefreshToken,
     grant: Grant,
     context: ServerContext,
-) -> ClientMetadata:
-    """The client of today, by which a live grant is judged; one that is gone for good ends it."""
-    if registered is not None:
-        return read_client(registered.metadata)
+) -> tuple[ClientMetadata, ClientProof]:
+    """The client of today, by which a live grant is judged, and its proof."""
+    client = None if registered is None else read_client(registered.metadata)
     is_repeat = presented.rotated_at is not None and isinstance(credentials, NoSecret)
-    if is_repeat and not is_weaker(credentials.method, grant.auth_method):
+    if client is None and is_repeat and not is_weaker(credentials.method, grant.auth_method):
         # A second use is an honest repeat or a theft. The store knows which, and no host may keep it from saying so.
-        return read_client(grant.client_metadata)
+        client = read_client(grant.client_metadata)
+    if client is not None:
+        return client, await _prove(credentials, client, registered, grant, context)
+    load_client = partial(_load_client, grant, context)
+    return await authenticate_again(
+        credentials,
+        load_client,
+        grant,
+        context,
+        seen_at=presented.rotated_at or presented.issued_at,
+        at_token_endpoint=True,
+    )
+
+
+async def _load_client(grant: Grant, context: ServerContext, fetched_since: int) -> tuple[ClientMetadata, int | None]:
+    """See ``LoadClient``. A client that is gone for good ends the grant."""
     document = context.documents.find_document(grant.client_id)
-    if document is None:
+    if document is None or document.fetched_at < fetched_since:
         try:
             client_id = parse_client_id(grant.client_id, context.policy.client_id)
-            document = await context.documents.load_document(client_id, live_grant=True)
+            document = await context.documents.load_document(client_id, live_grant=True, fetched_since=fetched_since)
         except (ClientIdError, ClientMetadataError, FetchError) as error:
             refusal = build_lost_client_refusal(error, grant.client_id)
             if is_end_of_client(error):
                 await context.store.revoke_grant(grant.id, reason=refusal.reason, now=context.now())
             raise refusal from error
-    return document.metadata
+    return document.metadata, document.fetched_at
 
 
 def _build_refresh_token(value: str, grant: Grant, lifetimes: Lifetimes, now: int) -> RefreshToken:
@@ -238,7 +297,7 @@ def _build_refresh_token(value: str, grant: Grant, lifetimes: Lifetimes, now: in
 
 def _build_answer(
     grant: Grant,
-    account: LocalAccount,
+    person: KnownPerson,
     scope: tuple[str, ...],
     refresh_token: str | None,
     lifetimes: Lifetimes,
@@ -253,16 +312,11 @@ def _build_answer(
         jti=secrets.token_urlsafe(16),
     )
     return TokenAnswer(
-        access_token=context.signing_keys.sign({**claims, **_build_person_claims(account)}, typ=ACCESS_TOKEN_TYPE),
+        access_token=context.signing_keys.sign({**claims, **person.claims}, typ=ACCESS_TOKEN_TYPE),
         access_token_expires_at=claims["exp"],
         scope=build_scope(scope),
         refresh_token=refresh_token,
     )
-
-
-def _build_person_claims(account: LocalAccount) -> dict[str, object]:
-    """What a token says of the person beside ``sub`` (RFC 9068 §2.2.3.1)."""
-    return {"groups": list(account.groups)} if account.groups else {}
 
 
 def _store_failed(error: StoreError) -> TokenError:

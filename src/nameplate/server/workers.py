@@ -110,8 +110,8 @@ class _Supervisor:
         self._handlers: dict[signal.Signals, Any] = {}
 
     def run(self) -> Worker | None:
+        signal.set_wakeup_fd(self._bell_rope, warn_on_full_buffer=False)  # first: an order in between would be lost
         self._handlers = {number: signal.signal(number, _do_nothing) for number in _ORDERS}
-        signal.set_wakeup_fd(self._bell_rope, warn_on_full_buffer=False)
         for seat in self._seats:
             # One after the other: what is wrong for all is said once, and one alone makes or changes the store's
             # tables.

@@ -8,11 +8,19 @@ transaction, and the rules of a verdict in one place. What each method does lies
 
 from collections.abc import Sequence
 
-from nameplate.ports.store import Spending, Store, StoredDocument, StoredSigningKey, StoredSubject
+from nameplate.ports.store import (
+    Spending,
+    Store,
+    StoredDocument,
+    StoredSigningKey,
+    StoredSubject,
+    StoredUpstreamTokens,
+)
 from nameplate.ports.verdicts import Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent, AuditFilter
 from nameplate.protocol.grant import Session
 from nameplate.protocol.registered_client import RegisteredClient
+from nameplate.protocol.upstream_attempt import UpstreamAttempt
 from nameplate.stores import (
     postgres_audit,
     postgres_budgets,
@@ -21,6 +29,7 @@ from nameplate.stores import (
     postgres_keys,
     postgres_people,
     postgres_sweep,
+    postgres_upstreams,
 )
 from nameplate.stores.postgres_grant_store import PostgresGrantStore
 
@@ -48,6 +57,25 @@ class PostgresStore(PostgresGrantStore, Store):
 
     async def list_subjects(self, *, after: int = 0, limit: int = 100) -> Sequence[tuple[int, StoredSubject]]:
         return await postgres_people.list_subjects(self._pool, after=after, limit=limit)
+
+    async def record_upstream_attempt(self, attempt: UpstreamAttempt, *, limit: int) -> Recorded | Full:
+        return await postgres_upstreams.record_upstream_attempt(self._pool, attempt, limit=limit)
+
+    async def take_upstream_attempt(
+        self, state_hash: bytes, browser_hash: bytes, now: int
+    ) -> UpstreamAttempt | Unknown:
+        return await postgres_upstreams.take_upstream_attempt(self._pool, state_hash, browser_hash, now)
+
+    async def load_upstream_tokens(self, grant_id: str) -> StoredUpstreamTokens | Unknown:
+        return await postgres_upstreams.load_upstream_tokens(self._pool, grant_id)
+
+    async def lease_upstream_refresh(self, grant_id: str, *, version: int, now: int, until: int) -> bool:
+        lease = postgres_upstreams.lease_upstream_refresh
+        return await lease(self._pool, grant_id, version=version, now=now, until=until)
+
+    async def replace_upstream_tokens(self, grant_id: str, *, version: int, sealed: bytes, now: int) -> bool:
+        replace = postgres_upstreams.replace_upstream_tokens
+        return await replace(self._pool, grant_id, version=version, sealed=sealed, now=now)
 
     async def spend(self, budget: str, cost: int, *, capacity: int, refill_per_second: float, now: float) -> bool:
         return await postgres_budgets.spend(

@@ -57,6 +57,7 @@ BEGIN
 END $$""",
 )
 
+_FIND_LAST = "SELECT last_value FROM nameplate.audit_events_id_seq"
 _FIND_HORIZON = "SELECT nameplate.find_audit_horizon()"
 
 # Clocks differ from replica to replica, so what was written first may bear a later instant than others. But hardly one
@@ -72,6 +73,13 @@ async def load_events(
     """See ``AuditStore.load_audit_events``."""
     position = _parse_position(after)
     [[horizon]] = await pool.fetch(_FIND_HORIZON)
+    if position > horizon:  # which may lie behind one that was given before, but the sequence never goes back
+        [[last]] = await pool.fetch(_FIND_LAST)
+        if position > last:
+            raise StoreError(
+                f"the position {position} is not in this audit trail, which ends at {last}: the store is another one, "
+                "or a copy from before was restored"
+            )
     if which.since is not None:
         [[start]] = await pool.fetch(_FIND_START, which.since)
         if start is None:
@@ -83,7 +91,7 @@ async def load_events(
 def _parse_position(position: str) -> int:
     if not position:
         return 0
-    if not (position.isascii() and position.isdecimal() and len(position) < 20):
+    if not (position.isascii() and position.isdecimal() and len(position) < 20 and int(position) < 2**63):
         raise StoreError("not a position in the audit trail")
     return int(position)
 

@@ -41,13 +41,15 @@ BEGIN
     RETURN _verdict;
 END $$""",
     # Of several answers the first marks the row that the others wait for. Two requests with one challenge meet at the
-    # index over codes. The client's row, if it has one, is held: whoever removes it then sees this grant.
+    # index over codes. The client's row, if it has one, is held: whoever removes it then sees this grant. It is kept
+    # for as long as the grant may live; prolonged once a day at the most, so approvals do not wait for each other.
     """CREATE FUNCTION nameplate.approve_authorization(
     _id_hash bytea, _browser_hash bytea, _now bigint,
     _grant_id text, _client_id text, _subject text, _resource text, _scope text[], _client_metadata text,
-    _created_at bigint, _grant_expires_at bigint, _username text, _auth_method text, _client_keys text,
+    _created_at bigint, _grant_expires_at bigint, _username text, _upstream text, _person text, _auth_method text,
+    _client_keys text,
     _code_hash bytea, _code_client_id text, _redirect_uri text, _code_challenge text, _issues_refresh_token boolean,
-    _issued_at bigint, _expires_at bigint,
+    _issued_at bigint, _expires_at bigint, _upstream_tokens bytea,
     OUT verdict text, OUT p nameplate.pending_authorizations
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -65,12 +67,18 @@ BEGIN
         RETURN;
     END IF;
     PERFORM FROM nameplate.clients WHERE client_id = _client_id FOR KEY SHARE;
+    IF NOT FOUND AND _client_id !~* '^https?:' THEN
+        verdict := 'unknown';
+        RETURN;
+    END IF;
+    UPDATE nameplate.clients SET expires_at = _grant_expires_at, sweep_at = _grant_expires_at
+    WHERE client_id = _client_id AND expires_at < _grant_expires_at - 86400;
     INSERT INTO nameplate.grants (
-        grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, username, auth_method,
-        client_keys, sweep_at
+        grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, username, upstream,
+        person, auth_method, client_keys, sweep_at
     ) VALUES (
         _grant_id, _client_id, _subject, _resource, _scope, _client_metadata, _created_at, _grant_expires_at, _username,
-        _auth_method, _client_keys, _grant_expires_at
+        _upstream, _person, _auth_method, _client_keys, _grant_expires_at
     ) RETURNING * INTO _grant;
     INSERT INTO nameplate.codes (
         grant_row, code_hash, client_id, redirect_uri, code_challenge, issues_refresh_token, issued_at, expires_at,
@@ -82,6 +90,10 @@ BEGIN
     IF NOT FOUND THEN
         DELETE FROM nameplate.grants WHERE id = _grant.id;
         RETURN;
+    END IF;
+    IF _upstream_tokens IS NOT NULL THEN
+        INSERT INTO nameplate.upstream_tokens (grant_row, sealed, version, leased_until)
+        VALUES (_grant.id, _upstream_tokens, 1, 0);
     END IF;
     UPDATE nameplate.pending_authorizations SET answered_at = _now WHERE id = p.id;
     PERFORM nameplate.record_grant_event('authorization.approved', _grant, _now, left(encode(_id_hash, 'hex'), 16));
@@ -171,16 +183,24 @@ async def is_challenge_spent(pool: PostgresPool, client_id: str, code_challenge:
 _APPROVE = f"""
 SELECT {_COLUMNS}, f.verdict
 FROM nameplate.approve_authorization(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+    $23, $24
 ) AS f, LATERAL (SELECT (f.p).*) AS p
 """  # noqa: S608  (constants only)
 
 
 async def approve_authorization(
-    pool: PostgresPool, id_hash: bytes, browser_hash: bytes, *, grant: Grant, code: AuthorizationCode, now: int
+    pool: PostgresPool,
+    request: tuple[bytes, bytes],
+    *,
+    grant: Grant,
+    code: AuthorizationCode,
+    now: int,
+    upstream_tokens: bytes | None,
 ) -> Approved | AlreadyAnswered | ChallengeSpent | Unknown:
-    """See ``GrantStore.approve_authorization``."""
-    row = await pool.commit(_APPROVE, id_hash, browser_hash, now, *_list_grant(grant), *_list_code(code))
+    """See ``GrantStore.approve_authorization``. ``request`` is its ``id_hash`` and ``browser_hash``."""
+    values = (*_list_grant(grant), *_list_code(code), upstream_tokens)
+    row = await pool.commit(_APPROVE, *request, now, *values)
     match row[-1]:
         case "approved":
             return Approved(_build_pending(row))
@@ -223,6 +243,8 @@ def _list_grant(grant: Grant) -> Row:
         grant.created_at,
         grant.expires_at,
         grant.username,
+        grant.upstream,
+        grant.person,
         grant.auth_method,
         grant.client_keys,
     )

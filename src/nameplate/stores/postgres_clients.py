@@ -11,7 +11,9 @@ from nameplate.stores.postgres_text import Row
 
 __all__ = ["FUNCTIONS", "list_clients", "load_client", "record_client", "remove_client"]
 
-# Only what expires takes a share, and is swept.
+# Only what expires takes a share, and is swept. Where all shares are full, a client without a live grant gives way, and
+# its share passes on: no counter changes. It is one of the ten that would be forgotten soonest, locked first and looked
+# at after that, and nobody waits for it.
 FUNCTIONS = (
     """CREATE FUNCTION nameplate.record_client(
     _client_id text, _metadata text, _secret_hash bytea, _created_at bigint, _expires_at bigint, _now bigint,
@@ -20,10 +22,24 @@ FUNCTIONS = (
 DECLARE
     _verdict text := 'recorded';
     _share integer;
+    _soonest nameplate.clients;
+    _seen bigint[] := '{}';
 BEGIN
     IF _expires_at IS NOT NULL THEN
         SELECT verdict, taken INTO _verdict, _share FROM nameplate.take_share('clients', _limit, _waits);
     END IF;
+    WHILE _verdict = 'full' AND cardinality(_seen) < 10 LOOP
+        SELECT * INTO _soonest FROM nameplate.clients WHERE sweep_at IS NOT NULL AND id <> ALL (_seen)
+        ORDER BY sweep_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        IF coalesce(nameplate.find_last_expiry(_soonest.client_id), 0) <= _now THEN
+            DELETE FROM nameplate.clients WHERE id = _soonest.id;
+            PERFORM nameplate.record_event('client.removed', _now, _soonest.client_id, '', '', 'gave way');
+            _share := _soonest.share;
+            _verdict := 'recorded';
+        END IF;
+        _seen := _seen || _soonest.id;
+    END LOOP;
     IF _verdict = 'recorded' THEN
         INSERT INTO nameplate.clients (client_id, metadata, secret_hash, created_at, expires_at, sweep_at, share)
         VALUES (_client_id, _metadata, _secret_hash, _created_at, _expires_at, _expires_at, _share);

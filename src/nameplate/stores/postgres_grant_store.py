@@ -47,10 +47,18 @@ class PostgresGrantStore(PostgresHandle, GrantStore):
         return await postgres_authorizations.is_challenge_spent(self._pool, client_id, code_challenge)
 
     async def approve_authorization(
-        self, id_hash: bytes, browser_hash: bytes, *, grant: Grant, code: AuthorizationCode, now: int
+        self,
+        id_hash: bytes,
+        browser_hash: bytes,
+        *,
+        grant: Grant,
+        code: AuthorizationCode,
+        now: int,
+        upstream_tokens: bytes | None = None,
     ) -> Approved | AlreadyAnswered | ChallengeSpent | Unknown:
-        approve = postgres_authorizations.approve_authorization
-        return await approve(self._pool, id_hash, browser_hash, grant=grant, code=code, now=now)
+        return await postgres_authorizations.approve_authorization(
+            self._pool, (id_hash, browser_hash), grant=grant, code=code, now=now, upstream_tokens=upstream_tokens
+        )
 
     async def deny_authorization(
         self, id_hash: bytes, browser_hash: bytes, *, subject: str, now: int

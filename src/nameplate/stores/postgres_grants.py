@@ -1,7 +1,8 @@
 """Grants in a PostgreSQL store: what codes and refresh tokens hang on, and what ends.
 
-Whatever changes a grant, its code or one of its refresh tokens locks the row of the grant first, and reads the others
-after that. So all that happens to one grant happens in turn, and nothing of it has to be thought through in pairs.
+Whatever changes a grant, its code, one of its refresh tokens or its upstream tokens locks the row of the grant first,
+and reads the others after that. So all that happens to one grant happens in turn, and nothing of it has to be thought
+through in pairs.
 """
 
 from collections.abc import Sequence
@@ -82,9 +83,9 @@ END $$""",
 # In the order that build_grant reads them, from the table under the name g.
 GRANT_COLUMNS = """
 g.id, g.grant_id, g.client_id, g.subject, g.resource, g.scope, g.client_metadata, g.created_at, g.expires_at,
-    g.revoked_at, g.username, g.auth_method, g.client_keys
+    g.revoked_at, g.username, g.upstream, g.person, g.auth_method, g.client_keys
 """
-GRANT_WIDTH = 13
+GRANT_WIDTH = 15
 
 
 def build_grant(row: Row) -> Grant:
@@ -100,8 +101,10 @@ def build_grant(row: Row) -> Grant:
         expires_at=row[8],
         revoked_at=row[9],
         username=row[10],
-        auth_method=row[11],
-        client_keys=row[12],
+        upstream=row[11],
+        person=row[12],
+        auth_method=row[13],
+        client_keys=row[14],
     )
 
 

@@ -39,6 +39,11 @@ class PostgresHandle:
         """Prove that the store can read and commit right now; ``StoreError`` where it cannot."""
         await _check(self._pool)
 
+    async def read_clock(self) -> float | None:
+        """The clock of the PostgreSQL server, in epoch seconds."""
+        [[now]] = await self._pool.fetch("SELECT extract(epoch FROM clock_timestamp())::float8")
+        return float(now)
+
     async def aclose(self) -> None:
         """Finish what was accepted, then let go of every resource."""
         await self._pool.aclose()

@@ -46,13 +46,15 @@ BEGIN
 END $$""",
     """CREATE FUNCTION nameplate.record_session(
     _replaces bytea, _id_hash bytea, _subject text, _username text, _display_name text, _signed_in_at bigint,
-    _expires_at bigint, _credential_digest text
+    _expires_at bigint, _credential_digest text, _upstream text, _person text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM nameplate.end_session(_replaces, _signed_in_at);
     INSERT INTO nameplate.sessions (
-        id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest
-    ) VALUES (_id_hash, _subject, _username, _display_name, _signed_in_at, _expires_at, _credential_digest);
+        id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest, upstream, person
+    ) VALUES (
+        _id_hash, _subject, _username, _display_name, _signed_in_at, _expires_at, _credential_digest, _upstream, _person
+    );
     PERFORM nameplate.record_event('session.started', _signed_in_at, '', _subject, '', '');
     RETURN true;
 END $$""",
@@ -99,7 +101,7 @@ async def list_subjects(pool: PostgresPool, *, after: int, limit: int) -> Sequen
 async def record_session(pool: PostgresPool, session: Session, *, replaces: bytes | None) -> None:
     """See ``PersonStore.record_session``."""
     await pool.commit(
-        "SELECT nameplate.record_session($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT nameplate.record_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         replaces,
         session.id_hash,
         session.subject,
@@ -108,11 +110,13 @@ async def record_session(pool: PostgresPool, session: Session, *, replaces: byte
         session.signed_in_at,
         session.expires_at,
         session.credential_digest,
+        session.upstream,
+        session.person,
     )
 
 
 _SELECT_SESSION = """
-SELECT subject, username, display_name, signed_in_at, expires_at, credential_digest
+SELECT subject, username, display_name, signed_in_at, expires_at, credential_digest, upstream, person
 FROM nameplate.sessions WHERE id_hash = $1 AND expires_at > $2
 """
 
@@ -130,6 +134,8 @@ async def load_session(pool: PostgresPool, id_hash: bytes, now: int) -> Session 
         signed_in_at=row[3],
         expires_at=row[4],
         credential_digest=row[5],
+        upstream=row[6],
+        person=row[7],
     )
 
 

@@ -63,8 +63,9 @@ BEGIN
     g := nameplate.remember_proof(g, _auth_method, _client_keys);
     INSERT INTO nameplate.refresh_tokens (grant_row, number, token_hash, issued_at, expires_at)
     VALUES (g.id, _token.number + 1, _successor_hash, _issued_at, _expires_at);
+    -- A minute longer: the clock of whoever sweeps may be ahead, and an honest repeat must not look like a theft.
     INSERT INTO nameplate.refresh_answers AS a (grant_row, number, sealed_answer, repeats, kept_until)
-    VALUES (g.id, _token.number, _sealed_answer, 0, _now + _repeat_seconds + 1)
+    VALUES (g.id, _token.number, _sealed_answer, 0, _now + _repeat_seconds + 60)
     ON CONFLICT (grant_row) DO UPDATE SET
         number = excluded.number, sealed_answer = excluded.sealed_answer, repeats = 0, kept_until = excluded.kept_until;
     PERFORM nameplate.record_grant_event('refresh_token.rotated', g, _now, _token.number::text);

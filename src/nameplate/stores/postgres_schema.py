@@ -5,9 +5,10 @@ functions lie in the modules of those that call them. All are made anew where a 
 is a migration too, with no statements of its own if no table changes.
 
 Locks are taken in this order, and rows of one table in the order of their keys, so that nobody waits in a circle:
-pending authorization, use of an assertion, client, grant, its code and refresh tokens, share. Whoever inserts waits for
-another one only where both insert the same key, and that one then waits for nothing that the first could hold: what is
-to be deleted is locked, and its share returned, before it is deleted. The sweep skips what is locked.
+pending authorization, use of an assertion, client, grant, its code, refresh tokens and upstream tokens, share. Upstream
+attempts are apart: a browser, then its attempts, and nothing else. Whoever inserts waits for another one only where
+both insert the same key, and that one then waits for nothing that the first could hold: what is to be deleted is
+locked, and its share returned, before it is deleted. The sweep skips what is locked.
 """
 
 from typing import Any
@@ -28,6 +29,7 @@ from nameplate.stores import (
     postgres_refresh_tokens,
     postgres_shares,
     postgres_sweep,
+    postgres_upstreams,
 )
 from nameplate.stores.postgres_pool import FAILURES, PostgresPool, describe_failure
 
@@ -84,6 +86,8 @@ _GRANTS = (
         expires_at bigint NOT NULL,
         revoked_at bigint,
         username text NOT NULL,
+        upstream text NOT NULL,
+        person text NOT NULL,
         auth_method text NOT NULL,
         client_keys text NOT NULL,
         sweep_at bigint NOT NULL
@@ -133,6 +137,27 @@ _GRANTS = (
     )""",
     "CREATE INDEX assertion_uses_kept_until ON nameplate.assertion_uses (kept_until)",
 )
+_UPSTREAMS = (
+    """CREATE TABLE nameplate.upstream_attempts (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        state_hash bytea NOT NULL UNIQUE,
+        browser_hash bytea NOT NULL,
+        upstream text NOT NULL,
+        sealed_memory bytea NOT NULL,
+        approved_subject text NOT NULL,
+        created_at bigint NOT NULL,
+        expires_at bigint NOT NULL
+    )""",
+    "CREATE INDEX upstream_attempts_browser_hash ON nameplate.upstream_attempts (browser_hash, id)",
+    "CREATE INDEX upstream_attempts_expires_at ON nameplate.upstream_attempts (expires_at)",
+    # leased_until is when the refresh that somebody is at counts as abandoned; 0 where nobody is.
+    """CREATE TABLE nameplate.upstream_tokens (
+        grant_row bigint PRIMARY KEY REFERENCES nameplate.grants (id) ON DELETE CASCADE,
+        sealed bytea NOT NULL,
+        version bigint NOT NULL,
+        leased_until bigint NOT NULL
+    ) WITH (fillfactor = 80)""",
+)
 _PEOPLE = (
     """CREATE TABLE nameplate.subjects (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -150,7 +175,9 @@ _PEOPLE = (
         display_name text NOT NULL,
         signed_in_at bigint NOT NULL,
         expires_at bigint NOT NULL,
-        credential_digest text NOT NULL
+        credential_digest text NOT NULL,
+        upstream text NOT NULL,
+        person text NOT NULL
     )""",
     "CREATE INDEX sessions_expires_at ON nameplate.sessions (expires_at)",
     "CREATE INDEX sessions_subject ON nameplate.sessions (subject, expires_at)",
@@ -210,7 +237,7 @@ _KEYS_AND_AUDIT = (
     # Events come in nearly this order, so it costs a write little; one by grant, client or person would cost more.
     "CREATE INDEX audit_events_at ON nameplate.audit_events (at)",
 )
-_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_PEOPLE, *_CLIENTS, *_KEYS_AND_AUDIT),)
+_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_UPSTREAMS, *_PEOPLE, *_CLIENTS, *_KEYS_AND_AUDIT),)
 
 _FUNCTIONS = (
     *postgres_audit.FUNCTIONS,
@@ -220,6 +247,7 @@ _FUNCTIONS = (
     *postgres_authorizations.FUNCTIONS,
     *postgres_codes.FUNCTIONS,
     *postgres_refresh_tokens.FUNCTIONS,
+    *postgres_upstreams.FUNCTIONS,
     *postgres_people.FUNCTIONS,
     *postgres_budgets.FUNCTIONS,
     *postgres_clients.FUNCTIONS,

@@ -133,6 +133,7 @@ _SWEEPS = (
     _delete_ended("refresh_tokens", "expires_at"),
     _delete_ended("codes", "kept_until"),
     _delete_ended("assertion_uses", "kept_until"),
+    _delete_ended("upstream_attempts", "expires_at"),
     _delete_ended("sessions", "expires_at"),
     _delete_ended("budgets", "full_at"),
     _call("sweep_documents"),

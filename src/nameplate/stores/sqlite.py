@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from functools import partial
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import Spending, Store, StoredDocument, StoredSigningKey, StoredSubject
+from nameplate.ports.store import (
+    Spending,
+    Store,
+    StoredDocument,
+    StoredSigningKey,
+    StoredSubject,
+    StoredUpstreamTokens,
+)
 from nameplate.ports.verdicts import Full, Recorded, Unknown
 from nameplate.protocol.audit import AuditEvent, AuditFilter
 from nameplate.protocol.grant import Session
 from nameplate.protocol.registered_client import RegisteredClient
+from nameplate.protocol.upstream_attempt import UpstreamAttempt
 from nameplate.stores import (
     sqlite_audit,
     sqlite_budgets,
@@ -20,9 +28,10 @@ from nameplate.stores import (
     sqlite_documents,
     sqlite_keys,
     sqlite_people,
+    sqlite_upstreams,
 )
 from nameplate.stores.sqlite_grant_store import SqliteGrantStore
-from nameplate.stores.sqlite_sweep import build_sweeps
+from nameplate.stores.sqlite_sweep import build_sweeps, give_back_pages
 
 __all__ = ["SqliteStore"]
 
@@ -56,6 +65,27 @@ class SqliteStore(SqliteGrantStore, Store):
 
     async def list_subjects(self, *, after: int = 0, limit: int = 100) -> Sequence[tuple[int, StoredSubject]]:
         return await self._lister.list(sqlite_people.SUBJECTS, after=after, limit=limit)
+
+    async def record_upstream_attempt(self, attempt: UpstreamAttempt, *, limit: int) -> Recorded | Full:
+        record = sqlite_upstreams.record_upstream_attempt
+        return await self._writer.run(partial(record, attempt=attempt, limit=limit))
+
+    async def take_upstream_attempt(
+        self, state_hash: bytes, browser_hash: bytes, now: int
+    ) -> UpstreamAttempt | Unknown:
+        take = sqlite_upstreams.take_upstream_attempt
+        return await self._writer.run(partial(take, state_hash=state_hash, browser_hash=browser_hash, now=now))
+
+    async def load_upstream_tokens(self, grant_id: str) -> StoredUpstreamTokens | Unknown:
+        return self._read(partial(sqlite_upstreams.load_upstream_tokens, grant_id=grant_id))
+
+    async def lease_upstream_refresh(self, grant_id: str, *, version: int, now: int, until: int) -> bool:
+        lease = sqlite_upstreams.lease_upstream_refresh
+        return await self._writer.run(partial(lease, grant_id=grant_id, version=version, now=now, until=until))
+
+    async def replace_upstream_tokens(self, grant_id: str, *, version: int, sealed: bytes, now: int) -> bool:
+        replace = sqlite_upstreams.replace_upstream_tokens
+        return await self._writer.run(partial(replace, grant_id=grant_id, version=version, sealed=sealed, now=now))
 
     async def spend(self, budget: str, cost: int, *, capacity: int, refill_per_second: float, now: float) -> bool:
         take = partial(
@@ -116,6 +146,8 @@ class SqliteStore(SqliteGrantStore, Store):
         limit: int = 1000,
     ) -> Sequence[tuple[str, AuditEvent]]:
         listing, position = sqlite_audit.build_event_listing(which), sqlite_audit.parse_position(after)
+        if position:
+            await self._lister.run(partial(sqlite_audit.check_position, position=position))
         if which.since is not None:
             start = await self._lister.run(partial(sqlite_audit.find_start, since=which.since))
             if start is None:
@@ -132,6 +164,7 @@ class SqliteStore(SqliteGrantStore, Store):
                 swept = await self._writer.run(partial(sweep_some, limit=at_once))
                 deleted += swept.deleted
                 more = swept.examined == at_once
+        await self._writer.run(give_back_pages)
         return deleted
 
     async def check(self) -> None:

@@ -10,7 +10,7 @@ from nameplate.errors import StoreError
 from nameplate.protocol.audit import AuditEvent, AuditFilter
 from nameplate.stores.sqlite_lister import Condition, Listing
 
-__all__ = ["build_event_listing", "find_start", "parse_position", "record_event"]
+__all__ = ["build_event_listing", "check_position", "find_start", "parse_position", "record_event"]
 
 _INSERT = "INSERT INTO audit_events (name, at, client_id, subject, grant_id, detail) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -24,9 +24,28 @@ def parse_position(position: str) -> int:
     """The ``id`` that a position names; 0 for the empty one. Raises ``StoreError`` for what is no position of ours."""
     if not position:
         return 0
-    if not (position.isascii() and position.isdecimal() and len(position) < 20):
+    if not (position.isascii() and position.isdecimal() and len(position) < 20 and int(position) < 2**63):
         raise StoreError("not a position in the audit trail")
     return int(position)
+
+
+# What the table holds counts too: its sequence is a row that another tool may leave out of a copy.
+_SELECT_LAST = """
+SELECT max(
+    ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'audit_events'), 0),
+    ifnull((SELECT max(id) FROM audit_events), 0)
+)
+"""
+
+
+def check_position(connection: sqlite3.Connection, *, position: int) -> None:
+    """Raises ``StoreError`` for a position behind the last event that was ever recorded, swept or not."""
+    (last,) = connection.execute(_SELECT_LAST).fetchone()
+    if position > last:
+        raise StoreError(
+            f"the position {position} is not in this audit trail, which ends at {last}: the store is another one, or a "
+            "copy from before was restored"
+        )
 
 
 def build_event_listing(which: AuditFilter) -> Listing[tuple[str, AuditEvent]]:

@@ -11,8 +11,10 @@ from nameplate.ports.verdicts import AlreadyAnswered, Approved, ChallengeSpent, 
 from nameplate.protocol.audit import AuditEvent
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization
 from nameplate.stores.sqlite_audit import record_event
+from nameplate.stores.sqlite_clients import keep_client
 from nameplate.stores.sqlite_codes import insert_code
 from nameplate.stores.sqlite_grants import insert_grant, join_scope, record_grant_event, split_scope
+from nameplate.stores.sqlite_upstreams import insert_upstream_tokens
 
 __all__ = [
     "approve_authorization",
@@ -90,20 +92,26 @@ def is_challenge_spent(connection: sqlite3.Connection, *, client_id: str, code_c
 def approve_authorization(
     connection: sqlite3.Connection,
     *,
-    id_hash: bytes,
-    browser_hash: bytes,
+    request: tuple[bytes, bytes],
     grant: Grant,
     code: AuthorizationCode,
     now: int,
+    upstream_tokens: bytes | None,
 ) -> Approved | AlreadyAnswered | ChallengeSpent | Unknown:
-    """See ``GrantStore.approve_authorization``."""
+    """See ``GrantStore.approve_authorization``. ``request`` is its ``id_hash`` and ``browser_hash``."""
+    id_hash, browser_hash = request
     pending = load_authorization(connection, id_hash=id_hash, browser_hash=browser_hash, now=now)
     if not isinstance(pending, PendingAuthorization):
         return pending
     if is_challenge_spent(connection, client_id=code.client_id, code_challenge=code.code_challenge):
         return ChallengeSpent()
+    if not keep_client(connection, grant):
+        return Unknown()
     _mark_answered(connection, id_hash, now)
-    insert_code(connection, code, grant_row=insert_grant(connection, grant))
+    grant_row = insert_grant(connection, grant)
+    insert_code(connection, code, grant_row=grant_row)
+    if upstream_tokens is not None:
+        insert_upstream_tokens(connection, upstream_tokens, grant_row=grant_row)
     record_grant_event(connection, "authorization.approved", grant, now, _build_detail(id_hash))
     return Approved(pending)
 

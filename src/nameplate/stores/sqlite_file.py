@@ -102,6 +102,8 @@ def describe_failure(path: Path, error: sqlite3.Error) -> str:
 
 def make_durable(connection: sqlite3.Connection) -> None:
     """Switch the file to WAL and the connection to commits that survive the loss of power. Raises ``StoreError``."""
+    # Of a new file alone, before anything is in it: what a flood filled can be given back once it is swept.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     mode = _retry_while_busy(connection, "PRAGMA journal_mode = WAL", PATIENCE_SECONDS).fetchone()[0]
     if mode != "wal":
         raise StoreError(f"the file system does not offer what SQLite's WAL needs (its journal mode stays {mode!r})")

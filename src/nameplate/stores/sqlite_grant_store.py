@@ -50,11 +50,24 @@ class SqliteGrantStore(SqliteHandle, GrantStore):
         return self._read(partial(is_spent, client_id=client_id, code_challenge=code_challenge))
 
     async def approve_authorization(
-        self, id_hash: bytes, browser_hash: bytes, *, grant: Grant, code: AuthorizationCode, now: int
+        self,
+        id_hash: bytes,
+        browser_hash: bytes,
+        *,
+        grant: Grant,
+        code: AuthorizationCode,
+        now: int,
+        upstream_tokens: bytes | None = None,
     ) -> Approved | AlreadyAnswered | ChallengeSpent | Unknown:
-        approve = sqlite_authorizations.approve_authorization
         return await self._writer.run(
-            partial(approve, id_hash=id_hash, browser_hash=browser_hash, grant=grant, code=code, now=now)
+            partial(
+                sqlite_authorizations.approve_authorization,
+                request=(id_hash, browser_hash),
+                grant=grant,
+                code=code,
+                now=now,
+                upstream_tokens=upstream_tokens,
+            )
         )
 
     async def deny_authorization(

@@ -48,8 +48,8 @@ def split_scope(text: str) -> tuple[str, ...]:
 _INSERT = """
 INSERT INTO grants (
     grant_id, client_id, subject, resource, scope, client_metadata, created_at, expires_at, revoked_at, username,
-    auth_method, client_keys, sweep_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+    upstream, person, auth_method, client_keys, sweep_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 
 
@@ -68,6 +68,8 @@ def insert_grant(connection: sqlite3.Connection, grant: Grant) -> int:
             grant.expires_at,
             grant.revoked_at,
             grant.username,
+            grant.upstream,
+            grant.person,
             grant.auth_method,
             grant.client_keys,
             grant.expires_at,
@@ -79,9 +81,9 @@ def insert_grant(connection: sqlite3.Connection, grant: Grant) -> int:
 # In the order that build_grant reads them, from the table under the name g.
 GRANT_COLUMNS = """
 g.id, g.grant_id, g.client_id, g.subject, g.resource, g.scope, g.client_metadata, g.created_at, g.expires_at,
-    g.revoked_at, g.username, g.auth_method, g.client_keys
+    g.revoked_at, g.username, g.upstream, g.person, g.auth_method, g.client_keys
 """
-GRANT_WIDTH = 13
+GRANT_WIDTH = 15
 
 
 def build_grant(row: tuple[Any, ...]) -> Grant:
@@ -97,8 +99,10 @@ def build_grant(row: tuple[Any, ...]) -> Grant:
         expires_at=row[8],
         revoked_at=row[9],
         username=row[10],
-        auth_method=row[11],
-        client_keys=row[12],
+        upstream=row[11],
+        person=row[12],
+        auth_method=row[13],
+        client_keys=row[14],
     )
 
 

@@ -51,6 +51,10 @@ class SqliteHandle:
         reader, lister, writer = await asyncio.to_thread(_connect, parse_database_path(path_or_url))
         return cls(reader, SqliteLister(lister), SqliteWriter(writer))
 
+    async def read_clock(self) -> float | None:
+        """None: the file has no clock but that of this machine, which all who open it share."""
+        return None
+
     async def aclose(self) -> None:
         """Finish what was accepted, then let go of every resource."""
         # Only the last connection to close can tidy the -wal and -shm files away, and only if it may write.

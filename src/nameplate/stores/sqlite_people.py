@@ -54,8 +54,9 @@ SUBJECTS = Listing(
 """See ``PersonStore.list_subjects``."""
 
 _INSERT_SESSION = """
-INSERT INTO sessions (id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO sessions (
+    id_hash, subject, username, display_name, signed_in_at, expires_at, credential_digest, upstream, person
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -71,13 +72,15 @@ def record_session(connection: sqlite3.Connection, *, session: Session, replaces
         session.signed_in_at,
         session.expires_at,
         session.credential_digest,
+        session.upstream,
+        session.person,
     )
     connection.execute(_INSERT_SESSION, values)
     record_event(connection, AuditEvent(name="session.started", at=session.signed_in_at, subject=session.subject))
 
 
 _SELECT_SESSION = """
-SELECT subject, username, display_name, signed_in_at, expires_at, credential_digest
+SELECT subject, username, display_name, signed_in_at, expires_at, credential_digest, upstream, person
 FROM sessions WHERE id_hash = ? AND expires_at > ?
 """
 
@@ -95,6 +98,8 @@ def load_session(connection: sqlite3.Connection, *, id_hash: bytes, now: int) ->
         signed_in_at=row[3],
         expires_at=row[4],
         credential_digest=row[5],
+        upstream=row[6],
+        person=row[7],
     )
 
 

@@ -54,6 +54,9 @@ def _build_token(row: tuple[Any, ...], token_hash: bytes) -> tuple[RefreshToken,
     return token, grant
 
 
+# By how much the clock of whoever sweeps may be ahead, before an honest repeat is taken for a theft.
+CLOCKS_DIFFER_SECONDS = 60
+
 _ROTATE = "UPDATE refresh_tokens SET rotated_at = ? WHERE grant_row = ? AND number = ?"
 _RECORD_ANSWER = """
 REPLACE INTO refresh_answers (grant_row, number, sealed_answer, repeats, kept_until) VALUES (?, ?, ?, 0, ?)
@@ -78,7 +81,7 @@ def rotate_refresh_token(
     connection.execute(_ROTATE, (now, row[0], number))
     grant = remember_proof(connection, row, proof)
     insert_refresh_token(connection, rotation.successor, grant_row=row[0], number=number + 1)
-    kept_until = now + rotation.repeat_seconds + 1
+    kept_until = now + rotation.repeat_seconds + CLOCKS_DIFFER_SECONDS
     connection.execute(_RECORD_ANSWER, (row[0], number, rotation.sealed_answer, kept_until))
     record_grant_event(connection, "refresh_token.rotated", grant, now, str(number))
     return Rotated(grant)

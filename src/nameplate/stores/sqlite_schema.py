@@ -62,6 +62,8 @@ _GRANTS = (
         expires_at INTEGER NOT NULL,
         revoked_at INTEGER,
         username TEXT NOT NULL,
+        upstream TEXT NOT NULL,
+        person TEXT NOT NULL,
         auth_method TEXT NOT NULL,
         client_keys TEXT NOT NULL,
         sweep_at INTEGER NOT NULL
@@ -111,6 +113,28 @@ _GRANTS = (
     ) STRICT""",
     "CREATE INDEX assertion_uses_kept_until ON assertion_uses (kept_until)",
 )
+_UPSTREAMS = (
+    """CREATE TABLE upstream_attempts (
+        id INTEGER PRIMARY KEY,
+        state_hash BLOB NOT NULL UNIQUE,
+        browser_hash BLOB NOT NULL,
+        upstream TEXT NOT NULL,
+        sealed_memory BLOB NOT NULL,
+        approved_subject TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT""",
+    # Within one browser an index keeps the order of the ids.
+    "CREATE INDEX upstream_attempts_browser_hash ON upstream_attempts (browser_hash)",
+    "CREATE INDEX upstream_attempts_expires_at ON upstream_attempts (expires_at)",
+    # leased_until is when the refresh that somebody is at counts as abandoned; 0 where nobody is.
+    """CREATE TABLE upstream_tokens (
+        grant_row INTEGER PRIMARY KEY NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+        sealed BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        leased_until INTEGER NOT NULL
+    ) STRICT""",
+)
 _PEOPLE = (
     """CREATE TABLE subjects (
         id INTEGER PRIMARY KEY,
@@ -128,7 +152,9 @@ _PEOPLE = (
         display_name TEXT NOT NULL,
         signed_in_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        credential_digest TEXT NOT NULL
+        credential_digest TEXT NOT NULL,
+        upstream TEXT NOT NULL,
+        person TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX sessions_expires_at ON sessions (expires_at)",
     "CREATE INDEX sessions_subject ON sessions (subject)",
@@ -197,7 +223,7 @@ _KEYS_AND_AUDIT = (
     # Events come in nearly this order, so it costs a write little; one by grant, client or person would cost more.
     "CREATE INDEX audit_events_at ON audit_events (at)",
 )
-_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_PEOPLE, *_CLIENTS, *_KEYS_AND_AUDIT),)
+_MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_GRANTS, *_UPSTREAMS, *_PEOPLE, *_CLIENTS, *_KEYS_AND_AUDIT),)
 
 SCHEMA_VERSION = len(_MIGRATIONS)
 
@@ -222,7 +248,8 @@ def migrate(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has rolled it back already, and must stay the cause that is told
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from nameplate.protocol.audit import AuditEvent
 from nameplate.stores.sqlite_audit import record_event
 
-__all__ = ["Swept", "build_sweeps"]
+__all__ = ["Swept", "build_sweeps", "give_back_pages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ _SWEEPS: tuple[Callable[..., Swept], ...] = (
     partial(_sweep_rows, statement=_delete_ended("refresh_tokens", "grant_row, number", "expires_at")),
     partial(_sweep_rows, statement=_delete_ended("codes", "rowid", "kept_until")),
     partial(_sweep_rows, statement=_delete_ended("assertion_uses", "rowid", "kept_until")),
+    partial(_sweep_rows, statement=_delete_ended("upstream_attempts", "rowid", "expires_at")),
     partial(_sweep_rows, statement=_delete_ended("sessions", "rowid", "expires_at")),
     partial(_sweep_rows, statement=_delete_ended("budgets", "rowid", "full_at")),
     _sweep_documents,
@@ -119,3 +120,15 @@ _sweep_events = partial(_sweep_rows, statement=_delete_ended("audit_events", "ro
 def build_sweeps(*, now: int, audit_before: int) -> list[Callable[..., Swept]]:
     """All sweeps, in their order. Each takes a connection and ``limit``, how many rows it may look at."""
     return [*(partial(sweep, now=now) for sweep in _SWEEPS), partial(_sweep_events, now=audit_before - 1)]
+
+
+# Free pages that are kept for what comes next (16 MiB), and how many beyond them are given back in one transaction.
+_KEPT_PAGES = 4096
+_PAGES_AT_ONCE = 512
+
+
+def give_back_pages(connection: sqlite3.Connection) -> None:
+    """Shorten a file that was much larger once. Nothing happens to a file that an earlier version made."""
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    for _ in range(min(_PAGES_AT_ONCE, free - _KEPT_PAGES)):
+        connection.execute("PRAGMA incremental_vacuum(1)")  # the module makes one step, whatever number stands here

@@ -8,6 +8,7 @@ from nameplate.ports.verdicts import Approved, Redeemed
 from nameplate.protocol.client_proof import AssertionUse, ClientProof
 from nameplate.protocol.grant import AuthorizationCode, Grant, PendingAuthorization, RefreshToken, Session
 from nameplate.protocol.registered_client import RegisteredClient
+from nameplate.protocol.upstream_attempt import UpstreamAttempt
 from nameplate.secret import hash_bearer_value
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "sample_rotation",
     "sample_session",
     "sample_signing_key",
+    "sample_upstream_attempt",
 ]
 
 NOW = 1_800_000_000
@@ -131,6 +133,20 @@ def sample_session(name: str = "one", **changes: Any) -> Session:
     return replace(session, **changes)
 
 
+def sample_upstream_attempt(name: str = "one", **changes: Any) -> UpstreamAttempt:
+    """An attempt for ten minutes in the browser ``BROWSER``. (The store does not look into its memory.)"""
+    attempt = UpstreamAttempt(
+        state_hash=hash_bearer_value(f"state {name}"),
+        browser_hash=BROWSER,
+        upstream="corp",
+        sealed_memory=f"\0sealed {name}\xff".encode("latin-1"),
+        approved_subject="",
+        created_at=NOW,
+        expires_at=NOW + 600,
+    )
+    return replace(attempt, **changes)
+
+
 def sample_document(name: str = "client", **changes: Any) -> StoredDocument:
     """A document that is fresh for ten minutes. The one named ``client`` is that of the client of all other samples."""
     document = StoredDocument(
@@ -167,12 +183,18 @@ async def approve_sample(
     grant: Grant | None = None,
     code: AuthorizationCode | None = None,
     now: int = NOW,
+    upstream_tokens: bytes | None = None,
 ) -> None:
     """Bring the store to where the person said yes: there is a code and its grant."""
     pending = sample_pending(name)
     await store.record_authorization(pending, limit=10_000)
     verdict = await store.approve_authorization(
-        pending.id_hash, BROWSER, grant=grant or sample_grant(name), code=code or sample_code(name), now=now
+        pending.id_hash,
+        BROWSER,
+        grant=grant or sample_grant(name),
+        code=code or sample_code(name),
+        now=now,
+        upstream_tokens=upstream_tokens,
     )
     if verdict != Approved(pending):
         raise AssertionError(f"a pending authorization that nobody answered was not approved: {verdict}")

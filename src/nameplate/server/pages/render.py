@@ -15,8 +15,8 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from nameplate.protocol.display import exact_text, plain_text, split_host
-from nameplate.server.pages.views import ConsentView, ErrorView, NoticeView, SignInView
+from nameplate.protocol.display import claimed_name, exact_text, plain_text, split_host
+from nameplate.server.pages.views import ConsentView, EntranceView, ErrorView, NoticeView, SignInView
 
 __all__ = [
     "STYLESHEET",
@@ -24,6 +24,7 @@ __all__ = [
     "form_action_source",
     "page_headers",
     "render_consent",
+    "render_entrance",
     "render_error",
     "render_notice",
     "render_sign_in",
@@ -67,21 +68,32 @@ _HEADERS = {
 
 
 def render_sign_in(view: SignInView, *, stylesheet: str) -> bytes:
-    """The sign-in page in UTF-8. ``stylesheet`` is the URL path of the stylesheet, here and below.
+    """The sign-in page in UTF-8. ``stylesheet`` is the URL path of the stylesheet, here and below."""
+    return _render_for_all(view, stylesheet)
 
-    Whoever arrives gets this page, so it is what a flood would ask for: but for the request's id it is the same for
+
+def render_entrance(view: EntranceView, *, stylesheet: str) -> bytes:
+    """The question, with a button for each identity provider."""
+    return _render_for_all(view, stylesheet)
+
+
+def _render_for_all(view: EntranceView | SignInView, stylesheet: str) -> bytes:
+    """A page for whoever arrives. So it is what a flood would ask for: but for the request's id it is the same for
     everybody who comes from one client.
     """
     if view.username or view.problem or _REQUEST_ID.fullmatch(view.request) is None:
-        return _render("sign_in.html", view, stylesheet)
-    before, after = _render_around_request(replace(view, request=_MARK), stylesheet)
-    return before + view.request.encode() + after
+        return _render(_choose_template(view), view, stylesheet)
+    parts = _render_around_request(replace(view, request=_MARK), stylesheet)
+    return view.request.encode().join(parts)
 
 
 @lru_cache(128)
-def _render_around_request(view: SignInView, stylesheet: str) -> tuple[bytes, bytes]:
-    before, _mark, after = _render("sign_in.html", view, stylesheet).partition(_MARK.encode())
-    return before, after
+def _render_around_request(view: EntranceView | SignInView, stylesheet: str) -> tuple[bytes, ...]:
+    return tuple(_render(_choose_template(view), view, stylesheet).split(_MARK.encode()))
+
+
+def _choose_template(view: EntranceView | SignInView) -> str:
+    return "entrance.html" if isinstance(view, EntranceView) else "sign_in.html"
 
 
 def render_consent(view: ConsentView, *, stylesheet: str) -> bytes:
@@ -137,7 +149,9 @@ def page_headers(*, form_action: str) -> dict[str, str]:
     return {"Content-Security-Policy": _build_policy(form_action), **_HEADERS}
 
 
-def _render(name: str, view: ConsentView | ErrorView | NoticeView | SignInView, stylesheet: str) -> bytes:
+def _render(
+    name: str, view: ConsentView | EntranceView | ErrorView | NoticeView | SignInView, stylesheet: str
+) -> bytes:
     return _template(name).render(view=view, stylesheet=stylesheet).encode()
 
 
@@ -163,6 +177,7 @@ def _environment() -> Environment:
         "is_returnable": _is_returnable,
         "labels": _labels,
         "monogram": _monogram,
+        "claimed": claimed_name,
         "plain": plain_text,
         "split_host": split_host,
     }

@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 from nameplate.protocol.client_metadata import KnownBy
 
-__all__ = ["ConsentView", "ErrorView", "NoticeView", "ReturnLink", "ScopeView", "SignInView"]
+__all__ = [
+    "ConsentView",
+    "EntranceView",
+    "ErrorView",
+    "NoticeView",
+    "ProviderView",
+    "QuestionView",
+    "ReturnLink",
+    "ScopeView",
+    "SignInView",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +45,18 @@ class ScopeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentView:
-    """The consent page (decision 13).
+class QuestionView:
+    """What a person is asked (decision 13).
 
     What stands for the client comes first. ``known_by`` says what that is: its document, which lies on ``client_host``;
     the operator; or nobody but itself, and then the page says that it is not verified. Without a document the host is
     empty. ``client_name`` is the client's own claim, unless the operator registered it. ``client_id`` is the whole URL,
     or the id that was made here. ``redirect_host`` is where the answer goes; ``redirect_kind`` is ``https``,
-    ``loopback`` or ``private_use`` and the latter two get a warning. ``person`` is the display name and ``username``
-    the account's name; ``subject`` is the hidden account the answer is for. ``links`` are the client's https pages
-    (label, URL). ``warnings`` are whole sentences.
+    ``loopback`` or ``private_use`` and the latter two get a warning. ``links`` are the client's https pages (label,
+    URL). ``warnings`` are whole sentences. ``problem`` says why the last attempt failed.
     """
 
-    action: str
-    sign_out_action: str
     request: str
-    subject: str
     known_by: KnownBy
     client_host: str
     client_id: str
@@ -58,14 +64,50 @@ class ConsentView:
     redirect_host: str
     redirect_uri: str
     redirect_kind: str
-    person: str
-    username: str
     resource_name: str
     resource: str
     scopes: tuple[ScopeView, ...]
     keeps_access: bool
     links: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentView(QuestionView):
+    """The consent page, for somebody who is signed in. ``person`` is the display name and ``username`` the account's
+    name; ``subject`` is the hidden account the answer is for.
+    """
+
+    action: str
+    sign_out_action: str
+    subject: str
+    person: str
+    username: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderView:
+    """A button that leads to an identity provider: where its form goes, and how the operator calls the provider."""
+
+    action: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntranceView(QuestionView):
+    """The question for somebody who is not signed in yet, where there are identity providers: nobody is sent on to one
+    before having agreed to the client (MCP-80).
+
+    ``sign_in_action`` is empty where there are no local accounts; ``username`` pre-fills their form.
+    ``asks_for_other_account`` is set after a person signed out: the provider is then to ask which account it shall be.
+    """
+
+    deny_action: str
+    providers: tuple[ProviderView, ...]
+    sign_in_action: str = ""
+    username: str = ""
+    asks_for_other_account: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,11 @@ from nameplate.testing.store_contract.keeping import KeepingContract
 from nameplate.testing.store_contract.keys import KeyContract
 from nameplate.testing.store_contract.people import PersonContract
 from nameplate.testing.store_contract.tokens import RefreshTokenContract
+from nameplate.testing.store_contract.upstreams import (
+    UpstreamAttemptContract,
+    UpstreamRefreshContract,
+    UpstreamTokensContract,
+)
 
 __all__ = ["OpenStore", "StoreContract"]
 
@@ -39,6 +44,9 @@ class StoreContract(
     AssertionContract,
     GrantContract,
     PersonContract,
+    UpstreamAttemptContract,
+    UpstreamTokensContract,
+    UpstreamRefreshContract,
     DocumentContract,
     ClientContract,
     KeyContract,

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from nameplate.errors import StoreError
-from nameplate.ports.store import GrantFilter, Store
-from nameplate.ports.verdicts import AlreadyAnswered, Full, Redeemed, Repeated, Replayed, Rotated, Unknown
+from nameplate.ports.store import GrantFilter, Store, StoredUpstreamTokens
+from nameplate.ports.verdicts import AlreadyAnswered, Recorded, Redeemed, Repeated, Replayed, Rotated, Unknown
 from nameplate.testing.store_contract.base import OpenStore, StoreFixtures, load_audit_names, race
 from nameplate.testing.store_contract.codes import redeem
 from nameplate.testing.store_contract.tokens import rotate
@@ -27,17 +27,19 @@ from nameplate.testing.store_samples import (
     sample_refresh_token,
     sample_session,
     sample_signing_key,
+    sample_upstream_attempt,
 )
 
 __all__ = ["KeepingContract"]
 
 DAY = 86400
-PENDING, CODE, GRANT, TOKEN, SESSION = (
+PENDING, CODE, GRANT, TOKEN, SESSION, ATTEMPT = (
     sample_pending(),
     sample_code(),
     sample_grant(),
     sample_refresh_token(),
     sample_session(),
+    sample_upstream_attempt(),
 )
 
 OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
@@ -64,6 +66,11 @@ OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "end_session": lambda store: store.end_session(SESSION.id_hash, NOW),
     "end_sessions": lambda store: store.end_sessions(SESSION.subject, NOW),
     "list_subjects": lambda store: store.list_subjects(),
+    "record_upstream_attempt": lambda store: store.record_upstream_attempt(ATTEMPT, limit=10),
+    "take_upstream_attempt": lambda store: store.take_upstream_attempt(ATTEMPT.state_hash, BROWSER, NOW),
+    "load_upstream_tokens": lambda store: store.load_upstream_tokens(GRANT.id),
+    "lease_upstream_refresh": lambda store: store.lease_upstream_refresh(GRANT.id, version=1, now=NOW, until=NOW + 30),
+    "replace_upstream_tokens": lambda store: store.replace_upstream_tokens(GRANT.id, version=1, sealed=b"", now=NOW),
     "spend": lambda store: store.spend("budget", 1, capacity=1, refill_per_second=1.0, now=NOW),
     "spend_all": lambda store: store.spend_all([], now=NOW),
     "load_document": lambda store: store.load_document(sample_document().client_id),
@@ -99,6 +106,9 @@ class KeepingContract(StoreFixtures):
         await before.record_assertion(sample_assertion(), NOW)
         await before.spend("budget", 1, capacity=1, refill_per_second=0.0, now=NOW)
         await before.record_document(sample_document())
+        await before.record_upstream_attempt(ATTEMPT, limit=10)
+        await approve_sample(before, "upstream", upstream_tokens=b"sealed")
+        await before.lease_upstream_refresh("grant upstream", version=1, now=NOW, until=NOW + 30)
         events = await before.load_audit_events()
         await before.aclose()
 
@@ -113,10 +123,15 @@ class KeepingContract(StoreFixtures):
         assert await after.record_subject("issuer", "alice", candidate="sub-2", now=NOW) == "sub-1"
         assert list(await after.record_signing_key(sample_signing_key("two"), latest=None)) == [sample_signing_key()]
         assert await after.load_client(sample_client().client_id) == sample_client()
-        assert await after.record_client(sample_client("two"), limit=1, now=NOW) == Full()
+        assert await after.record_client(sample_client("two"), limit=1, now=NOW) == Recorded()
+        assert await after.load_client(sample_client().client_id) == Unknown()
         assert await after.record_assertion(sample_assertion(), NOW) is False
         assert not await after.spend("budget", 1, capacity=1, refill_per_second=0.0, now=NOW)
         assert await after.load_document(sample_document().client_id) == sample_document()
+        assert await after.take_upstream_attempt(ATTEMPT.state_hash, BROWSER, NOW) == ATTEMPT
+        tokens = StoredUpstreamTokens(sealed=b"sealed", version=1)
+        assert await after.load_upstream_tokens("grant upstream") == tokens
+        assert not await after.lease_upstream_refresh("grant upstream", version=1, now=NOW, until=NOW + 30)
         assert list(await after.load_audit_events())[: len(events)] == list(events)
         await after.aclose()
 

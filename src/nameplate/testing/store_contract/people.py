@@ -15,7 +15,7 @@ from nameplate.testing.store_samples import NOW, sample_session
 __all__ = ["PersonContract"]
 
 ISSUER = "https://idp.example"
-SESSION = sample_session(credential_digest="digest of a password")
+SESSION = sample_session(credential_digest="digest of a password", upstream="corp", person='{"name":"Älice"}')
 
 
 class PersonContract(StoreFixtures):
