@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from identity_kit import RESOURCE_SERVER, IdentityWorld, build_resource_server, run_identity_world
 
+from flow_world import read_answer
 from nameplate.server.app import AuthorizationServer
 from nameplate.testing.headless_user import HeadlessUser
 from nameplate.testing.identity_provider import FakeAnswer
@@ -62,6 +63,21 @@ async def test_a_resource_server_gets_the_current_token_of_the_person(tmp_path: 
         assert "refresh_token" not in body
         assert (await exchange(there, tokens["access_token"])).json()["access_token"] == body["access_token"]
         assert count_refreshes(there) == 0
+
+
+async def test_no_more_is_granted_than_the_page_showed(tmp_path: Path) -> None:
+    """Who is put into another group between Allow and the way back has not seen what that group may do."""
+    groups = {"*": ["notes:read"], "writers": ["notes:write"]}
+    tables = {"corp": {"keeps_tokens": True, "scopes_by_group": groups}}
+    async with run_identity_world(tmp_path, tables=tables) as there, HeadlessUser() as user:
+        attempt = there.world.attempt(scope="notes:read notes:write")
+        page = await user.answer(await there.sign_in(user, attempt))
+        assert page.left_to is not None
+        there.provider.person |= {"groups": ["writers"]}
+        page = await there.return_from(user, page.left_to)
+        assert page.left_to is not None
+        response = await there.world.redeem(attempt, read_answer(page.left_to)["code"])
+        assert response.json()["scope"] == "notes:read"
 
 
 def read_store(directory: Path) -> bytes:
@@ -307,7 +323,8 @@ async def test_what_a_client_gives_back_ends_at_the_provider_too(tmp_path: Path)
         assert (await exchange(there, second["access_token"])).status_code == 200
         await revoke(there, second["refresh_token"])
         await wait_until(lambda: there.provider.revoked)
-        assert there.provider.revoked[0] in there.provider.issued
+        (revoked,) = there.provider.revoked
+        assert revoked in there.provider.issued
 
 
 async def test_a_provider_that_cannot_end_it_does_not_keep_it_alive_here(tmp_path: Path) -> None:

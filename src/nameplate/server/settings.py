@@ -187,7 +187,7 @@ class LimitSettings(_Table):
     authorizations_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     """How many a second may come after that."""
     approvals_at_once: Annotated[int, Field(ge=1, le=10_000_000)] = 60
-    """How often one person may allow something at once. All that was allowed may be revoked, and has to be told to every
+    """How often one person may allow something at once. What was allowed may be revoked, and has to be told to every
     resource server that reads the list of that.
     """
     approvals_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 0.1
