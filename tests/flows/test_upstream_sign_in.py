@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from identity_kit import IdentityWorld, find_provider_form, offers_provider, run_identity_world
 
-from flow_world import read_answer
+from flow_world import read_answer, run_world
 from nameplate.jose import KeySet, Verified
 from nameplate.testing.headless_user import HeadlessUser
 
@@ -71,6 +71,16 @@ async def test_a_person_can_say_no_without_signing_in(tmp_path: Path) -> None:
         assert (answer["error"], answer["state"], answer["iss"]) == ("access_denied", "st-1", there.world.issuer)
         assert there.provider.requests == []
         assert (await user.submit(page, find_provider_form(page))).status == 409
+
+
+async def test_where_there_is_no_provider_an_answer_needs_an_account(tmp_path: Path) -> None:
+    async with run_world(tmp_path) as world, world.user() as user:
+        page = await user.open(world.authorize_url(world.attempt()))
+        form = page.form_with("password")
+        form.action = "/consent"
+        page = await user.submit(page, form, answer="deny")
+        assert page.left_to is None
+        assert page.asks_for("password")
 
 
 async def test_allow_without_a_session_only_asks_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from life_world import LifeBench, open_bench
 from token_life_checks import Disagreement
 from token_life_machine import make_machine
 from token_life_model import TokenLifeModel
-from token_life_values import Access, Ask, Assertion, Code, Document, Grant, Refresh, Verdict
+from token_life_values import Access, Ask, Assertion, Code, Document, Grant, Issued, Refresh, Verdict
 
 MISTAKES: dict[type[TokenLifeModel], tuple[str, ...]] = {}
 """Mistaken models, and the rules of the machine that find each of them out."""
@@ -50,9 +50,15 @@ class RefreshTokensMayBeRepeatedForAnHour(TokenLifeModel):
     REPEAT_SECONDS = 3600
 
 
+@found_by("refresh_by_an_older_token")
+class RepeatsAreWiderThanWhatIsAskedFor(TokenLifeModel):
+    def repeat(self, first: Issued, ask: Ask, scope: tuple[str, ...]) -> Issued:
+        return first
+
+
 @found_by("refresh_twice")
 class ReusedRefreshTokensStillWork(TokenLifeModel):
-    def use_again(self, token: Refresh, rotated_at: int) -> Verdict:
+    def use_again(self, token: Refresh, rotated_at: int, ask: Ask, scope: tuple[str, ...]) -> Verdict:
         return Verdict(status=200, issued=token.answer)
 
 
@@ -121,6 +127,12 @@ class AssertionsLiveForAnHour(TokenLifeModel):
 @found_by("change_document")
 class DocumentsAreReadEachTime(TokenLifeModel):
     FRESH_SECONDS = 0
+
+
+@found_by("change_document")
+class CopiesOfDocumentsAreNeverDoubted(TokenLifeModel):
+    def is_doubtful(self, ask: Ask, grant: Grant, document: Document) -> bool:
+        return False
 
 
 @found_by("turn_host")

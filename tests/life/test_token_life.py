@@ -13,7 +13,7 @@ from token_life_machine import make_machine
 
 from conftest import TOLD
 
-EXAMPLES, STEPS = 40, 40
+EXAMPLES, STEPS = 30, 40
 LONGER_STEPS = 120
 
 

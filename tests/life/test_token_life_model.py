@@ -102,6 +102,20 @@ def test_a_repeat_gets_the_same_answer_for_two_minutes(wait: int, said: tuple[in
     assert story.model.is_active(first.access) is (again.issued == first)
 
 
+@pytest.mark.parametrize(
+    ("first", "again", "allows"),
+    [(None, None, BOTH), (("notes:read",), None, ("notes:read",)), (None, ("notes:read",), ("notes:read",))],
+)
+def test_a_repeat_gets_no_more_than_it_asks_for(
+    first: tuple[str, ...] | None, again: tuple[str, ...] | None, allows: tuple[str, ...]
+) -> None:
+    story = Story()
+    story.redeem()
+    one, two = read(story.refresh(scope=first)), read(story.refresh(age=1, scope=again))
+    assert (two.access.scope, two.refresh) == (allows, one.refresh)
+    assert (two == one) is (one.access.scope == allows)
+
+
 def test_a_repeat_after_the_successor_was_used_ends_the_grant() -> None:
     story = Story()
     story.redeem()
@@ -209,6 +223,25 @@ def test_keys_may_change_one_after_the_other_and_not_all_at_once(
     story = Story(KEYED)
     story.redeem()
     story.change(change)
+    assert story.say(story.refresh(ask=story.ask(key=key))) == said
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "said"),
+    [
+        ("serves", 7, (400, "invalid_grant", "client.keys_replaced")),
+        ("down", 7, (503, "temporarily_unavailable", "")),
+        ("down", 0, (200, "", "")),
+        ("gone", 7, (503, "temporarily_unavailable", "")),
+    ],
+)
+def test_a_copy_from_before_the_token_refuses_nobody(host: HostState, key: int, said: tuple[int, str, str]) -> None:
+    story = Story(KEYED)
+    story.redeem()
+    story.model.pass_time(1)
+    story.refresh()
+    story.client.published = edit(story.client.published, "replace keys", 7)
+    story.client.host = host
     assert story.say(story.refresh(ask=story.ask(key=key))) == said
 
 

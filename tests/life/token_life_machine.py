@@ -185,10 +185,13 @@ class TokenLife(RuleBasedStateMachine):
 
     # Clients' documents
 
-    @rule(client=CLIENTS, change=CHANGES, wait=NOTICED_AFTER, proof=PROOFS)
-    def change_document(self, client: int, change: str, wait: int, proof: str) -> None:
+    @rule(client=CLIENTS, was_here=BOTH, change=CHANGES, wait=NOTICED_AFTER, proof=PROOFS)
+    def change_document(self, client: int, was_here: bool, change: str, wait: int, proof: str) -> None:
         of = self.clients[client]
         self._see_to_grant(of)
+        if was_here:  # since its document was last read
+            self._wait(60)
+            self._come(of, "fitting")
         of.published = edit(of.published, change, next(self.fresh_keys))
         self.play.clients.host(of)
         self._wait(wait)

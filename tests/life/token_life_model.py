@@ -6,8 +6,9 @@ sentences that a rule follows from stand beside it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from client_model import ClientModel
+from client_model import ClientModel, find_last_visit
 from token_life_values import (
     KEY,
     NONE,
@@ -21,12 +22,10 @@ from token_life_values import (
     Refresh,
     Terms,
     Verdict,
+    refuse,
 )
 
 __all__ = ["TokenLifeModel"]
-
-_END_REASONS = {"gone": "fetch.not_found", "broken": "document.secret"}
-"""Why a grant ended, by what the host of its client's document answered twice."""
 
 
 class TokenLifeModel(ClientModel):
@@ -44,10 +43,6 @@ class TokenLifeModel(ClientModel):
         self.codes: list[Code] = []
 
     # What others see
-
-    def is_live(self, grant: Grant) -> bool:
-        """Neither ended nor past its absolute lifetime."""
-        return not grant.ended and self.now < grant.expires_at
 
     def is_active(self, access: Access) -> bool:
         """0013: a token that we signed, not expired, whose grant lives and whose person still has an account."""
@@ -111,21 +106,21 @@ class TokenLifeModel(ClientModel):
         """
         grant = code.grant
         if code.is_forgotten:
-            return _refuse("invalid_grant")
+            return refuse("invalid_grant")
         if ask.client is not grant.client:
             if NONE in grant.document.methods:
                 self.burn(code)
-            return _refuse("invalid_grant")
+            return refuse("invalid_grant")
         is_over = code.spent_at is None and self.now >= code.issued_at + self.CODE_SECONDS
         if is_over or not self.is_live(grant):
-            return _refuse("invalid_grant")
+            return refuse("invalid_grant")
         if not self.prove(ask, grant.document):
-            return _refuse("invalid_client")
+            return refuse("invalid_client")
         if not (has_verifier and has_redirect):
             self.burn(code)
-            return _refuse("invalid_grant")
+            return refuse("invalid_grant")
         if not self.has_account:
-            return _refuse("invalid_grant")
+            return refuse("invalid_grant")
         if code.spent_at is not None:
             return self.replay_code(code, code.spent_at)
         code.spent_at = self.now
@@ -143,27 +138,27 @@ class TokenLifeModel(ClientModel):
         self.tell("code.replayed", code.grant)
         if self.now - spent_at > self.CLIENT_TRIES_AGAIN_SECONDS:
             self.end(code.grant, "code.replayed")
-        return _refuse("invalid_grant")
+        return refuse("invalid_grant")
 
     def refresh(self, token: Refresh, ask: Ask, scope: tuple[str, ...] | None) -> Verdict:
         """A refresh token is used. ``scope`` is what is asked for; None for all that was granted."""
         grant = token.grant
         if ask.client is not grant.client or self.now >= token.expires_at or not self.is_live(grant):
-            return _refuse("invalid_grant")
+            return refuse("invalid_grant")
         document = self.load_today(token, ask)
         if not isinstance(document, Document):
             return document
         if not self.prove(ask, document):
-            return _refuse("invalid_client")
+            return refuse("invalid_client")
         if refusal := self.judge_change(grant, ask, document):
             return refusal
         granted = grant.scope if scope is None else tuple(each for each in grant.scope if each in scope)
         if scope is not None and not set(scope) <= set(grant.scope):
-            return _refuse("invalid_scope")
+            return refuse("invalid_scope")
         if not self.has_account:
-            return _refuse("invalid_grant")
+            return refuse("invalid_grant")
         if token.rotated_at is not None:
-            return self.use_again(token, token.rotated_at)
+            return self.use_again(token, token.rotated_at, ask, granted)
         return self.rotate(token, ask, document, granted)
 
     def load_today(self, token: Refresh, ask: Ask) -> Document | Verdict:
@@ -173,41 +168,30 @@ class TokenLifeModel(ClientModel):
         grant = token.grant
         if token.rotated_at is not None and ask.method == NONE == grant.method:
             return grant.document
-        document = self.load_document(grant.client, for_grant=True)
-        match document:
-            case "unreachable":
-                return Verdict(status=503, error="temporarily_unavailable")
-            case "refused":
-                self.end(grant, _END_REASONS[grant.client.host])
-                return _refuse("invalid_client")
-            case Document():
-                return document
+        document = self.load_for(grant)
+        if isinstance(document, Document) and self.is_copy_doubtful(token, ask, document):
+            document = self.load_for(grant, since=find_last_visit(token))
+        return document
 
-    def judge_change(self, grant: Grant, ask: Ask, document: Document) -> Verdict | None:
-        """0011, "What is pinned"."""
-        if self.is_pinned_above(ask, grant):
-            if KEY in document.methods:
-                return _refuse("invalid_client")
-            self.end(grant, "client.auth_method_weakened")
-            return _refuse("invalid_grant")
-        if self.are_keys_replaced(ask, grant, document):
-            self.end(grant, "client.keys_replaced")
-            return _refuse("invalid_grant")
-        return None
-
-    def use_again(self, token: Refresh, rotated_at: int) -> Verdict:
+    def use_again(self, token: Refresh, rotated_at: int, ask: Ask, scope: tuple[str, ...]) -> Verdict:
         """Decision 12: a repeat gets the same answer for 120 s, until the successor is first used. Any other reuse
         revokes the grant.
         """
-        assert token.answer is not None
-        successor = token.answer.refresh
-        assert successor is not None
-        if self.now - rotated_at <= self.REPEAT_SECONDS and successor.rotated_at is None:
+        first = token.answer
+        assert first is not None
+        assert first.refresh is not None
+        if self.now - rotated_at <= self.REPEAT_SECONDS and first.refresh.rotated_at is None:
             self.tell("refresh_token.repeated", token.grant)
-            return Verdict(status=200, issued=token.answer)
+            return Verdict(status=200, issued=self.repeat(first, ask, scope))
         self.tell("refresh_token.reused", token.grant)
         self.end(token.grant, "refresh_token.reused")
-        return _refuse("invalid_grant")
+        return refuse("invalid_grant")
+
+    def repeat(self, first: Issued, ask: Ask, scope: tuple[str, ...]) -> Issued:
+        """0011: the first answer, but for an access token that is over, or allows what the repeat does not ask for."""
+        if set(first.access.scope) <= set(scope) and self.now < first.access.expires_at:
+            return first
+        return replace(first, access=self._issue_access(first.access.grant, ask, scope))
 
     def rotate(self, token: Refresh, ask: Ask, document: Document, scope: tuple[str, ...]) -> Verdict:
         """Decision 12: refresh tokens are rotated."""
@@ -224,24 +208,31 @@ class TokenLifeModel(ClientModel):
         is_known = self.is_verifiable(token) if isinstance(token, Access) else not token.is_forgotten
         if not is_known or ask.client is not grant.client or not self.is_live(grant):
             return Verdict(status=200)
-        document = self.load_document(grant.client, for_grant=True)
-        if not isinstance(document, Document):
-            document = grant.document  # a document that cannot be had does not keep access alive
+        document = self.load_to_revoke(token, ask)
+        if document is None:
+            return Verdict(status=503, error="temporarily_unavailable")
         if not self.prove(ask, document):
-            return _refuse("invalid_client")
+            return refuse("invalid_client")
         if self.is_pinned_above(ask, grant) and KEY in document.methods:
-            return _refuse("invalid_client")
+            return refuse("invalid_client")
         self.end_by_client(grant, token)
         return Verdict(status=200)
+
+    def load_to_revoke(self, token: Refresh | Access, ask: Ask) -> Document | None:
+        """A document that cannot be had does not keep access alive: the one from consent stands in. None where a copy
+        refuses the client that may be too old, and only the host could tell.
+        """
+        client = token.grant.client
+        document = self.load_document(client, for_grant=True)
+        if isinstance(document, Document) and self.is_copy_doubtful(token, ask, document):
+            document = self.load_document(client, for_grant=True, since=find_last_visit(token))
+            if document == "unreachable":
+                return None
+        return document if isinstance(document, Document) else token.grant.document
 
     def end_by_client(self, grant: Grant, token: Refresh | Access) -> None:
         """The unit is the grant."""
         self.end(grant, "client.revoked")
-
-    def end(self, grant: Grant, reason: str) -> None:
-        """The grant ends, with all its tokens."""
-        grant.ended = reason
-        self.tell("grant.revoked", grant, reason)
 
     # Tokens
 
@@ -254,22 +245,20 @@ class TokenLifeModel(ClientModel):
     ) -> Verdict:
         grant.method = ask.method
         grant.keys = document.keys if ask.method == KEY else frozenset()
-        lifetimes = self.terms.choose(proves=ask.method == KEY)
+        access, refresh = self._issue_access(grant, ask, scope), None
+        if has_refresh:
+            expires_at = self.find_end(grant, self.terms.choose(proves=ask.method == KEY).refresh_seconds)
+            refresh = Refresh(grant=grant, number=len(grant.refreshes), issued_at=self.now, expires_at=expires_at)
+            grant.refreshes.append(refresh)
+        return Verdict(status=200, issued=Issued(access=access, refresh=refresh))
+
+    def _issue_access(self, grant: Grant, ask: Ask, scope: tuple[str, ...]) -> Access:
         access = Access(
             grant=grant,
             scope=scope,
             issued_at=self.now,
-            expires_at=self.find_end(grant, lifetimes.access_seconds),
+            expires_at=self.find_end(grant, self.terms.choose(proves=ask.method == KEY).access_seconds),
             signed_by=self.keys.find_signing(),
         )
         grant.accesses.append(access)
-        refresh = None
-        if has_refresh:
-            expires_at = self.find_end(grant, lifetimes.refresh_seconds)
-            refresh = Refresh(grant=grant, number=len(grant.refreshes), expires_at=expires_at)
-            grant.refreshes.append(refresh)
-        return Verdict(status=200, issued=Issued(access=access, refresh=refresh))
-
-
-def _refuse(error: str) -> Verdict:
-    return Verdict(status=400, error=error)
+        return access

@@ -57,6 +57,8 @@ SETTINGS: Mapping[str, Any] = {
         for name, lifetimes in (("public", TERMS.public), ("confidential", TERMS.confidential))
     },
     "keys": {"rotate_seconds": TERMS.rotate_seconds, "publish_ahead_seconds": TERMS.publish_ahead_seconds},
+    # The person of this play allows more at once than people do.
+    "limits": {"authorizations_at_once": 100_000, "approvals_at_once": 100_000},
 }
 """The same for the server."""
 

@@ -25,6 +25,7 @@ __all__ = [
     "Refresh",
     "Terms",
     "Verdict",
+    "refuse",
 ]
 
 NONE, KEY = "none", "private_key_jwt"
@@ -74,6 +75,7 @@ class Client:
     published: Document
     host: HostState = "serves"
     copy: Document | None = None
+    fetched_at: int = 0
     fresh_until: int = 0
     is_approved: bool = False
     refused_at: int | None = None
@@ -145,6 +147,7 @@ class Refresh:
 
     grant: Grant
     number: int
+    issued_at: int
     expires_at: int
     rotated_at: int | None = None
     answer: "Issued | None" = field(default=None, repr=False)
@@ -175,3 +178,8 @@ class Event:
     name: str
     grant: Grant | None = None
     detail: str = ""
+
+
+def refuse(error: str) -> Verdict:
+    """The refusal with this error."""
+    return Verdict(status=400, error=error)

@@ -48,7 +48,7 @@ def test_it_does_not_show_what_it_holds() -> None:
         *({"max_age_seconds": value} for value in (MISSING, "0")),
         *({"resource": value} for value in (MISSING, 7)),
     ],
-    ids=str,
+    ids=lambda changes: str({name: "missing" if value is MISSING else value for name, value in changes.items()}),
 )
 def test_what_was_changed_is_refused(changes: dict[str, Any]) -> None:
     members = {**json.loads(MEMORY.to_json()), **changes}

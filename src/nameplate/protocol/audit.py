@@ -17,7 +17,6 @@ AuditName = Literal[
     "grant.revoked",
     "session.started",
     "session.ended",
-    "sign_in.refused",
     "upstream_tokens.refreshed",
     "client.registered",
     "client.removed",
