@@ -276,17 +276,24 @@ def _tell_delay(consequence: str) -> None:
 async def _reseal(options: AdminOptions) -> int:
     from nameplate.server.encryption_keys import open_vault
     from nameplate.server.key_changes import reseal_keys
+    from nameplate.server.upstream_resealing import reseal_upstream_tokens
 
     async with open_admin(options.config) as (settings, store):
         vault = await open_vault(settings.store, store)
         result = await reseal_keys(store, vault)
+        tokens = await reseal_upstream_tokens(store, vault, int(time.time()))
     current = vault.key_ids[0]
     if options.json:
         facts = {"encryption_key": current, "resealed": result.resealed, "current": result.current}
-        print_json({**facts, "unreadable": list(result.unreadable)})
+        upstream_tokens = {"resealed": tokens.resealed, "current": tokens.current, "unreadable": len(tokens.unreadable)}
+        print_json({**facts, "unreadable": list(result.unreadable), "upstream_tokens": upstream_tokens})
     else:
         already = f"; {result.current} did so before" if result.current else ""
         print_line(f"Encrypted {count(result.resealed, 'signing key')} anew, to lie under {current}{already}.")
+        if tokens.resealed:
+            print_line(f"The identity providers' tokens of {count(tokens.resealed, 'grant')} were encrypted anew, too.")
     for kid in result.unreadable:
         print_error("the signing key ", (kid, "bold"), " cannot be opened by any of the encryption keys")
-    return 1 if result.unreadable else 0
+    for grant_id in tokens.unreadable:
+        print_error("the identity provider's tokens of the grant ", (grant_id, "bold"), " cannot be encrypted anew")
+    return 1 if result.unreadable or tokens.unreadable else 0

@@ -16,7 +16,7 @@ from nameplate.server.upstreams import ServedUpstream
 from nameplate.upstream.port import UpstreamTokens
 from nameplate.vault import Vault
 
-__all__ = ["end_tokens", "load_current_tokens", "seal_tokens"]
+__all__ = ["end_tokens", "load_current_tokens", "reseal_tokens", "seal_tokens"]
 
 logger = logging.getLogger("nameplate.server")
 
@@ -35,6 +35,12 @@ _OTHER_GRANTS = 200  # of one person, looked through before the provider is told
 def seal_tokens(tokens: UpstreamTokens, grant_id: str, vault: Vault) -> bytes:
     """The tokens as they lie with this grant, and with no other."""
     return vault.seal(tokens.to_json(), purpose=_build_purpose(grant_id))
+
+
+def reseal_tokens(sealed: bytes, grant_id: str, vault: Vault) -> bytes:
+    """The same, under the key that the vault seals with. Raises ``StoreError`` where no key opens them."""
+    purpose = _build_purpose(grant_id)
+    return vault.seal(vault.open(sealed, purpose=purpose), purpose=purpose)
 
 
 def _build_purpose(grant_id: str) -> str:
