@@ -21,6 +21,7 @@ LONGEST_SECONDS = 120
 SERVER_ROWS = ("metadata", "authorize, document warm", "consent", "code exchange", "refresh")
 ROWS = (
     *("metadata", "authorize, document warm", "authorize, document cold", "consent", "code exchange", "refresh"),
+    *("code exchange, ES256", "refresh, ES256"),
     *("bearer check, seen before", "bearer check, first sight", "start to first answer", "idle memory"),
 )
 ROWS_WITHOUT_SPEED = ("start to first answer", "idle memory")

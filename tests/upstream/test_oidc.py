@@ -291,6 +291,12 @@ async def test_the_userinfo_endpoint_adds_to_the_id_token_and_replaces_nothing(w
     assert (await world.sign_in(world.open(asks_userinfo=False))).person.claims.get("department") is None
 
 
+async def test_without_a_userinfo_endpoint_the_id_token_is_all(world: ProviderWorld) -> None:
+    world.provider.metadata_changes = {"userinfo_endpoint": None}
+    assert (await world.sign_in(world.open())).person.username == "jane"
+    assert world.provider.find_requests("userinfo") == []
+
+
 async def test_an_address_is_not_verified_by_what_is_said_of_another(world: ProviderWorld) -> None:
     world.provider.id_token_changes = {"email": "ceo@example.com", "email_verified": None}
     person = (await world.sign_in(world.open())).person
