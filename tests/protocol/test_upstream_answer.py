@@ -125,6 +125,7 @@ def test_errors_are_mapped_to_what_a_client_can_do_something_with(error: str, co
     [
         ("The user\r\nX-Forged: 1", r"The user\r\nX-Forged: 1"),
         ("code SplxlOBeZQQYbYS6WxSbIA is spent", "code *** is spent"),
+        ("code VjBumBQcHQnfS-cWYGrGumHojSwZDJll is spent", "code *** is spent"),  # no digit in it
         ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "***"),
         (
             "AADSTS50105: trace id 9188040d-6c67-4c5b-b112-36a304b66dad.",

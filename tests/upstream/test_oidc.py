@@ -12,7 +12,7 @@ from nameplate.errors import ParameterError, StoreError, UpstreamError
 from nameplate.jose import SigningKey
 from nameplate.protocol.pkce import build_code_challenge, is_code_verifier
 from nameplate.secret import Secret
-from nameplate.testing.identity_provider import FakeClient
+from nameplate.testing.identity_provider import Endpoint, FakeClient
 from nameplate.upstream.port import SignInHints, UpstreamTokens
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +44,8 @@ async def test_the_names_of_the_provider_are_those_of_the_configuration(world: P
 
 
 # What is sent
+
+BOTH: tuple[Endpoint, ...] = ("authorize", "token")
 
 
 async def test_the_browser_takes_along_what_the_code_flow_needs_and_no_secret(world: ProviderWorld) -> None:
@@ -93,9 +95,11 @@ async def test_the_clients_wishes_are_passed_on(world: ProviderWorld) -> None:
 async def test_a_resource_goes_to_providers_that_take_one_in_both_requests(world: ProviderWorld) -> None:
     hints = SignInHints(resource="https://mcp.example.com/mcp")
     await world.sign_in(world.open(passes_resource=True), hints)
-    for endpoint in ("authorize", "token"):
+    for endpoint in BOTH:
         (request,) = world.provider.find_requests(endpoint)
         assert request.parameters["resource"] == "https://mcp.example.com/mcp"
+    await world.sign_in(world.open(passes_resource=True))
+    assert all("resource" not in world.provider.find_requests(name)[-1].parameters for name in BOTH)
 
 
 async def test_what_the_operator_set_stands_and_prompt_is_joined(world: ProviderWorld) -> None:

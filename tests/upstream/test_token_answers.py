@@ -288,7 +288,10 @@ async def test_a_provider_without_revocation_is_left_alone(world: ProviderWorld)
 @pytest.mark.parametrize(
     ("answer", "code", "reason"),
     [
-        (FakeAnswer(status=503, headers={"Retry-After": "7"}), "temporarily_unavailable", "upstream.unavailable"),
+        *(
+            (FakeAnswer(status=status, headers={"Retry-After": "7"}), "temporarily_unavailable", "upstream.unavailable")
+            for status in (429, 500, 503)
+        ),
         (build_answer({"error": "invalid_client"}, 401), "server_error", "upstream.revocation_refused"),
         (FakeAnswer(status=302), "server_error", "upstream.revocation_refused"),
     ],

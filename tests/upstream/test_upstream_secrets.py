@@ -18,10 +18,10 @@ pytestmark = pytest.mark.anyio
 SECRET = "the-clients-secret"
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[ProviderWorld]:
+@pytest.fixture(params=["client_secret_basic", "client_secret_post"])
+async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[ProviderWorld]:
     async with run_provider_world(tmp_path) as running:
-        running.provider.client = FakeClient(secret=SECRET, auth_method="client_secret_post")
+        running.provider.client = FakeClient(secret=SECRET, auth_method=request.param)
         running.provider.repeats_secrets = True
         yield running
 

@@ -29,9 +29,10 @@ _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _MAX_LIFETIME_SECONDS = 10 * 366 * 24 * 3600
 _SCOPE_CHARACTERS = 8192
 _READ_CHARACTERS = 4096  # of a text of which far fewer are shown
-# A provider's texts sometimes repeat a code or a token: long, and with digits among the letters. Names of errors,
-# numbers, and the UUIDs under which a provider finds its own log lines are left.
+# A provider's texts sometimes repeat a code or a token: long, and of mixed characters. Names of errors in one case,
+# numbers, and the UUIDs under which a provider finds its own log lines are left. (Not every token has a digit in it.)
 _LONG_WORD = re.compile(r"[A-Za-z0-9_.~+=-]{20,}")
+_NAME = re.compile(r"[a-z_.~+=-]+|[A-Z_.~+=-]+")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _TENANT = r"[A-Za-z0-9-]{1,64}"
 _TENANT_MARK = "{tenantid}"
@@ -221,7 +222,7 @@ def _quote(value: object) -> str:
 
 def _hide_token(match: re.Match[str]) -> str:
     word = match[0]
-    is_harmless = word.isdecimal() or not any(map(str.isdecimal, word)) or _UUID.fullmatch(word.rstrip("."))
+    is_harmless = word.isdecimal() or _NAME.fullmatch(word) or _UUID.fullmatch(word.rstrip("."))
     return word if is_harmless else "***"
 
 
