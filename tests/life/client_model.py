@@ -187,7 +187,7 @@ class ClientModel:
 
     def end(self, grant: Grant, reason: str) -> None:
         """The grant ends, with all its tokens."""
-        grant.ended = reason
+        grant.ended, grant.ended_at = reason, self.now
         self.tell("grant.revoked", grant, reason)
 
 

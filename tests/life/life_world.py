@@ -187,7 +187,9 @@ class LifeWorld:
             "resource_servers": servers,
             **self.changes,
         }
-        return build_settings(self.issuer, RESOURCE, self.directory, self.bench.host, changes)
+        settings = build_settings(self.issuer, RESOURCE, self.directory, self.bench.host, changes)
+        # No fetch fails in these worlds because the machine that they are played on is busy.
+        return settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"deadline_seconds": 10.0})})
 
     # Requests
 
@@ -204,6 +206,12 @@ class LifeWorld:
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
+
+    def fetch_revocations(self) -> set[str]:
+        """The feed of revoked grants, as one of our resource servers reads it."""
+        response = self.run(self.http.get(f"{self.issuer}/revocations", auth=("ours", ASKERS["ours"][1])))
+        assert response.status_code == 200, response.text
+        return set(response.json()["revoked"])
 
     def fetch_keys(self) -> dict[str, Any]:
         """The published key set."""

@@ -140,6 +140,12 @@ class CopiesOfDocumentsStandInForever(TokenLifeModel):
     LAST_GOOD_SECONDS = 10**9
 
 
+@found_by("revoke", "look_closely", "pass_time")
+class RevocationsAreToldForADay(TokenLifeModel):
+    def must_be_told(self, grant: Grant) -> bool:
+        return grant.ended != ""
+
+
 @found_by("turn_host")
 class ClientsEndWhenTheyAreGoneTwiceInAMinute(TokenLifeModel):
     CONFIRM_SECONDS = 0

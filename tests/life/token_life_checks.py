@@ -1,7 +1,9 @@
 """Holds what a server says against what the model says."""
 
+from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, NoReturn
 
 import httpx2
@@ -38,6 +40,7 @@ class TokenLifeChecks:
         self.kids: dict[SigningKey, str] = {}
         self.has_disagreed = False
         self._position = ""
+        self._subject = ""
         for client in model.clients:
             self.clients.host(client)
         world.start()
@@ -131,13 +134,20 @@ class TokenLifeChecks:
         for grant_id, count in self.world.count_unrotated().items():
             self.agree(f"refresh tokens of {grant_id} that were not rotated", server=count, model=1)
 
+    def compare_revocations(self) -> None:
+        """The feed names the grants that ended of which a token could live, and none that did not end."""
+        told = self.world.fetch_revocations()
+        ended = {digest_grant_id(self.grant_ids[each]) for each in self.model.grants if each.ended}
+        fresh = {digest_grant_id(self.grant_ids[each]) for each in self.model.grants if self.model.must_be_told(each)}
+        self.agree("revoked grants that are not told", server=fresh - told, model=set())
+        self.agree("grants that are told and live", server=told - ended, model=set())
+
     def compare_access(self, access: Access) -> None:
         """What a resource server is told of the token."""
         answer = self.world.introspect(self.values[access])
         self.agree("active", server=answer["active"], model=self.model.is_active(access))
         if answer["active"]:
-            told = {name: answer[name] for name in ("scope", "client_id", "aud", "exp", "iat", "grant_id")}
-            self.agree("what is told of a token", server=told, model=self._describe(access))
+            self._compare_claims(answer, access)
 
     def compare_with_another_asker(self, access: Access) -> None:
         """A resource server is told nothing of tokens for others."""
@@ -155,16 +165,22 @@ class TokenLifeChecks:
         self.agree("a good signature", server=token is not None, model=self.model.is_verifiable(access))
         if token is not None:
             self.agree("the key", server=token.header["kid"], model=self.kids[access.signed_by])
-            claims = token.claims
-            told = {name: claims[name] for name in ("scope", "client_id", "aud", "exp", "iat", "grant_id")}
-            self.agree("the claims", server=told, model=self._describe(access))
+            self._compare_claims(token.claims, access)
 
-    def _describe(self, access: Access) -> dict[str, object]:
-        return {
+    def _compare_claims(self, claims: Mapping[str, Any], access: Access) -> None:
+        self._subject = self._subject or claims["sub"]  # the person is always the same
+        expected = {
             "scope": " ".join(access.scope),
+            "sub": self._subject,
             "client_id": self.clients.ids[access.grant.client],
             "aud": RESOURCE,
             "exp": access.expires_at,
             "iat": access.issued_at,
             "grant_id": self.grant_ids[access.grant],
         }
+        self.agree("the claims", server={name: claims.get(name) for name in expected}, model=expected)
+
+
+def digest_grant_id(grant_id: str) -> str:
+    """0013: the first eight bytes of the SHA-256, in base64url."""
+    return urlsafe_b64encode(sha256(grant_id.encode()).digest()[:8]).rstrip(b"=").decode()

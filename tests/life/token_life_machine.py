@@ -178,10 +178,11 @@ class TokenLife(RuleBasedStateMachine):
     @precondition(lambda self: self._list_accesses())
     @rule(pick=PICKS)
     def look_closely(self, pick: int) -> None:
-        """A resource server verifies a token by itself, and another one asks about it."""
+        """What resource servers do: verify a token by themselves, ask about somebody else's, read who was revoked."""
         access = choose(self._list_accesses(), pick)
         self.play.verify_offline(access)
         self.play.compare_with_another_asker(access)
+        self.play.compare_revocations()
 
     # Clients' documents
 

@@ -57,6 +57,10 @@ class TokenLifeModel(ClientModel):
         """Whether one of the published keys signed it."""
         return access.signed_by in self.keys.list_published()
 
+    def must_be_told(self, grant: Grant) -> bool:
+        """0013: the feed holds what was revoked while the longest-lived token could live, plus a minute for clocks."""
+        return bool(grant.ended) and self.now <= grant.ended_at + self.keys.terms.longest_token_seconds + 60
+
     def may_be_forgotten(self, value: Code | Refresh) -> bool:
         """Whether the store may have swept it: nothing can come of it any more."""
         match value:

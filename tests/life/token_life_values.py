@@ -114,6 +114,7 @@ class Grant:
     scope: tuple[str, ...]
     expires_at: int
     ended: str = ""
+    ended_at: int = 0
     method: str = ""
     keys: frozenset[int] = frozenset()
     refreshes: list["Refresh"] = field(default_factory=list, repr=False)

@@ -70,12 +70,13 @@ async def test_only_what_new_keys_could_mend_makes_them_be_fetched_again(world: 
 
 
 async def test_nobody_waits_for_keys_that_are_fetched_in_the_background(world: ProviderWorld) -> None:
-    upstream = world.open()
+    upstream = world.open(deadline_seconds=60)
     await world.sign_in(upstream)
     gate = world.provider.waits_for["jwks"] = asyncio.Event()
     world.steady.advance(3600)
-    for _ in range(3):
-        await world.sign_in(upstream)
+    async with asyncio.timeout(30):
+        for _ in range(3):
+            await world.sign_in(upstream)
     assert len(world.provider.find_requests("jwks")) <= 2
     gate.set()
     for task in asyncio.all_tasks():
